@@ -47,6 +47,10 @@ MAX_RAY_TRIALS = 30
 # coefficient of the standardised columns. These are its least and its largest value.
 LEAST_MODEL_DAMPING, MOST_MODEL_DAMPING = 1e-6, 1e6
 SHORT_REACH = 0.05
+# If steps gain as much as the Hessian predicts, but the distance does not fall to the share SLOW of
+# what it was, the minimum of the model was not found. After MOST_SLOW such steps, rounding errors
+# hide the minimum.
+SLOW, MOST_SLOW = 0.7, 10
 # If model and Hessian agreed in the last iteration, the distance that the model gives may still be
 # too small by this factor.
 DISTANCE_MARGIN = 2.0
@@ -106,6 +110,9 @@ class _CurrentModel:
         Whether the model, the Hessian and F agreed on the decrease of the last step.
     used : Model
         The model with the damping, from which the next step is computed.
+    n_slow : int
+        How many steps of a small fit with the Hessian gained what it predicted since the distance
+        last fell to the share `SLOW`.
     """
 
     def __init__(
@@ -120,6 +127,7 @@ class _CurrentModel:
         self._seed, self._uses_hessian = seed, uses_hessian
         self.damping, self.holds = 0.0, holds and model is not None
         self._is_fresh, self._was_damped = model is None, False
+        self.n_slow, self._nearest = 0, np.inf
         if model is None:
             model = model_at(point, seed, uses_hessian=uses_hessian)
         self.model = self.used = model
@@ -145,6 +153,12 @@ class _CurrentModel:
         if self.damping > 0.0:
             self.used = DampedModel(self.model, self.damping)
         minimum = minimise_model(self.used, point.gradient, point.theta, penalty)
+        if minimum.distance <= SLOW * self._nearest:
+            self.n_slow, self._nearest = 0, minimum.distance
+        elif self.holds and self.used.is_exact and point.theta.size <= SMALL_MODEL:
+            self.n_slow += 1
+            if not minimum.is_exact:
+                minimum = exact_minimum(minimum, self.used, point.gradient, point.theta, penalty)
         if minimum.distance > target:
             return minimum
         may_renew = has_cheap_hessian(point)
@@ -298,6 +312,8 @@ def _advance(
     `value` is F at `point`. If the step does not lower F, `current` is changed and the result is
     the point itself.
     """
+    if current.n_slow >= MOST_SLOW:
+        return None
     candidate, candidate_value, reach = _search_on_ray(
         point, value, step.theta, penalty, step.decrease
     )

@@ -177,7 +177,8 @@ class _Descent:
             return
         values, axes, l1 = self._curvatures[j], self._axes[j], self.l1[j]
         b = axes.T @ self.q[j] - values * (axes.T @ self.W[j])
-        if np.sqrt(b @ b) <= l1:
+        size = float(np.sqrt(b @ b))
+        if size <= l1:
             self._move(j, -self.W[j])
             self.W[j] = 0.0
             return
@@ -187,8 +188,9 @@ class _Descent:
             self._move(j, axes @ (-b / values) - self.W[j])
             return
         # ρ solves ‖b/(λρ + l1)‖ = 1, where λ are the eigenvalues of A. The reciprocal of the left
-        # side is concave in ρ, so that Newton's method for it converges from below.
-        rho = 0.0
+        # side is concave in ρ, so that Newton's method for it converges from below. It begins where
+        # all λ are the largest; from zero, the squares would overflow if l1 is tiny.
+        rho = (size - l1) / float(values[-1])
         for _ in range(NORM_STEPS):
             level = values * rho + l1
             squares = np.square(b / level)

@@ -36,7 +36,7 @@ VANISHED_CURVATURE = 1e-290
 # What is added to the diagonal in the first of two factorisations of a matrix.
 SHIFT = 1e-13
 # A sum counts as zero if it is at most this many times the rounding errors of its terms.
-ROUNDING_ROOM = 1e3
+ROUNDING_ROOM = 30.0
 # If the root mean square of a column is this many times its scale, uncentred products lose digits.
 UNCENTRED = 1e3
 

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.metrics import log_loss
 from sklearn.datasets import load_iris
 
 from skmaxent import MaxentClassifier
@@ -190,6 +191,23 @@ def test_combinations_of_columns_leave_the_gap_small(K, n):
         with posed(np.column_stack(design), y, C=np.inf) as problem:
             solution = minimise(problem, Options(tol=1e-6))
             assert solution.gap < 1e-9
+
+
+@pytest.mark.parametrize("distance", [1e-12, 1e-13, 3e-14])
+def test_the_difference_of_nearly_equal_columns_counts(distance):
+    """Their difference, which is exact, has the information of a column of unit length."""
+    rng = np.random.default_rng(0)
+    Z, y = collinear(rng, 60, distance), rng.integers(0, 3, 60)
+    difference = (Z[:, 3] - Z[:, 0]) / distance
+    plain = MaxentClassifier(C=np.inf).fit(Z[:, :3], y)
+    whole = MaxentClassifier(C=np.inf).fit(np.column_stack([Z[:, :3], difference]), y)
+    best = log_loss(y, whole.predict_proba(np.column_stack([Z[:, :3], difference])))
+    true_gap = 1.0 - best / log_loss(y, plain.predict_proba(Z[:, :3]))
+    assert true_gap > 1e-3
+    with posed(Z, y, C=np.inf) as problem:
+        coef = np.column_stack([plain.coef_, np.zeros(3)])
+        gap = problem.gap_at(problem.objective.from_coefficients(coef, plain.intercept_))
+    assert gap >= true_gap
 
 
 def test_each_row_is_in_a_sample_once():

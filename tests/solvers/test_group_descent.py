@@ -130,3 +130,17 @@ def test_damping_that_leads_nowhere_is_not_tried_for_ever(seed):
     np.testing.assert_allclose(G[:, active], -(unit + fit.coef_)[:, active], atol=2e-2)
     assert (np.linalg.norm(G[:, ~active], axis=0) < 1.0 + 2e-2).all()
     assert fit.n_iter_.max() < 80
+
+
+@pytest.mark.parametrize("strength", [1e-131, 1e-300])
+def test_a_penalty_whose_square_underflows_changes_nothing(strength):
+    """The minimum is that of the quadratic alone, at the solution of its linear system."""
+    rng = np.random.default_rng(0)
+    R, width = 2, 6
+    matrix, gradient = model(rng, R, width, 60, 1.0)
+    theta = np.zeros((R, width))
+    l1 = np.full((1, width), strength)
+    penalty = Grouped(l1, np.zeros((1, width)), theta)
+    W = minimise_groups(matrix, gradient, theta, penalty, rng.normal(size=theta.shape))
+    expected = -np.linalg.solve(matrix, gradient.ravel()).reshape(theta.shape)
+    np.testing.assert_allclose(W, expected, rtol=1e-7, atol=1e-9)
