@@ -11,6 +11,7 @@ is the loss plus the penalty.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -43,6 +44,9 @@ LEAST_DECREASE = 1e-3
 # the second one, a step half as long.
 EXTEND_ABOVE, HALVE_BELOW = 1.3, 0.25
 MAX_RAY_TRIALS = 30
+# A golden section stops when F at both ends exceeds the least F by no more than this share of the
+# decrease. GOLDEN is the share of the larger part at which it is divided.
+NEAR_LEAST, GOLDEN = 0.1, 0.382
 # If only a share below SHORT_REACH of a step lowers F, the model gets damping: curvature for every
 # coefficient of the standardised columns. These are its least and its largest value.
 LEAST_MODEL_DAMPING, MOST_MODEL_DAMPING = 1e-6, 1e6
@@ -437,8 +441,9 @@ def _search_on_ray(
 
     The shares 1, 1/4, 1/16, ... are tried until F is lower than `value`; if it never is, the result
     is the start and a share of zero. If F falls by more than the predicted `decrease`, twice the
-    share is tried, and if it falls by much less, half the share, as long as F falls further.
-    `theta` is the end of the step, (R, width).
+    share is tried, and if it falls by much less, half the share, as long as F falls further. If the
+    share is below SHORT_REACH, the least F on the ray is searched for: there the model has the
+    curvature of rows that are saturated elsewhere. `theta` is the end of the step, (R, width).
     """
     step = theta - point.theta
 
@@ -458,4 +463,38 @@ def _search_on_ray(
         if not trial_value < candidate_value:
             break
         t, candidate, candidate_value = factor * t, trial, trial_value
+    if t < SHORT_REACH:
+        return _least_on_ray(at, value, candidate, candidate_value, t)
+    return candidate, candidate_value, t
+
+
+def _least_on_ray(
+    at: Callable[[float], tuple[Point, float]],
+    value: float,
+    candidate: Point,
+    candidate_value: float,
+    t: float,
+) -> tuple[Point, float, float]:
+    """Return the point on a ray with the least F, F there, and its share of the step.
+
+    `value` is F at the start of the ray. `candidate` is at the share t, where F is lower; at 4 t
+    it is not. Golden section is enough, because F is convex.
+    """
+    low, high, at_low, at_high = 0.0, 4.0 * t, value, np.inf
+    for _ in range(MAX_RAY_TRIALS):
+        if max(at_low, at_high) - candidate_value <= NEAR_LEAST * (value - candidate_value):
+            break
+        goes_up = high - t > t - low
+        end, at_end = t + GOLDEN * ((high if goes_up else low) - t), candidate_value
+        trial, trial_value = at(end)
+        is_lower = trial_value < candidate_value
+        if is_lower:
+            t, end = end, t
+            candidate, candidate_value = trial, trial_value
+        else:
+            at_end = trial_value
+        if is_lower == goes_up:
+            low, at_low = end, at_end
+        else:
+            high, at_high = end, at_end
     return candidate, candidate_value, t
