@@ -6,8 +6,8 @@ from functools import cache
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from sklearn.metrics import log_loss
 from sklearn.datasets import load_iris
+from sklearn.metrics import log_loss
 
 from skmaxent import MaxentClassifier
 from skmaxent._input._read import read
