@@ -305,7 +305,7 @@ def test_planted_faults_are_found(fault, monkeypatch):
     assert FAULTS[fault] in found if fault else not found
 
 
-@pytest.mark.parametrize("name", ["none", "ridge", "lasso"])
+@pytest.mark.parametrize("name", ["none", "ridge", "lasso", "groups"])
 @pytest.mark.parametrize("link", ["softmax", "sigmoids"])
 def test_the_change_of_a_score_within_tol(link, name):
     objective = ordinary(link, **PENALTIES[name])
@@ -328,6 +328,7 @@ def test_the_change_of_a_score_within_tol(link, name):
     # by nearly as much.
     rng, most = np.random.default_rng(0), 0.0
     free = (best.coef != 0) | (objective.l1 == 0)
+    assert free.any()
     start = score(best.coef, best.intercept)
     steps = rng.normal(size=(4000, 3, 5))
     for step in steps:
