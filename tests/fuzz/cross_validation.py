@@ -35,6 +35,9 @@ ROUNDING = 1e-9
 # Total loss that rounding of an objective in float64 hides, where a large penalty of fixed
 # coefficients is part of it, beyond which intercepts and thus scores may differ.
 HIDDEN_NATS = 1e-6
+# Pivots of a matrix with a unit diagonal that rounding in extended precision may hide, and entries
+# of a right-hand side, relative to the largest, that it may leave where they should be zero.
+SINGULAR, FLAT = 64 * np.finfo(WIDE).eps, 1e-12
 
 
 def score_change(objective, best, X, slopes, tol):
@@ -95,16 +98,18 @@ def score_change(objective, best, X, slopes, tol):
             H[:, j, :, j] += abs(H[:, j, :, j]).max()
     at = np.flatnonzero(free)
     g = (slopes.T @ columns).ravel()[at]
-    square = g @ solved(H.reshape(free.size, free.size)[np.ix_(at, at)], g)
+    step = solved(H.reshape(free.size, free.size)[np.ix_(at, at)], g)
+    if step is None:
+        return np.inf
     n = objective.total**2 / (objective.s**2).sum()
     length = tol * np.sqrt(min(WIDE(1), n * objective.value(W, best.intercept)) / n)
-    return float(length * np.sqrt(max(square, 0)))
+    return float(length * np.sqrt(max(g @ step, 0)))
 
 
 def solved(H, g):
     """The solution x of H x = g for a positive definite H, by elimination in extended precision.
 
-    Pivots that vanish, of coefficients without curvature, count as infinite.
+    The result is None if H is singular in this precision, and g is not in its range.
     """
     size = np.sqrt(np.where(H.diagonal() > 0, H.diagonal(), 1))
     H, x = H / np.outer(size, size), np.array(g / size, WIDE)
@@ -115,9 +120,11 @@ def solved(H, g):
         order[[k, i]] = swap
         H[[i, k]], x[[i, k]] = H[[k, i]], x[[k, i]]
         H[:, [i, k]] = H[:, [k, i]]
-        if not H[i, i] > 0:
-            H[i:, :], H[:, i:], x[i:] = 0, 0, 0
-            H[range(i, len(g)), range(i, len(g))] = 1
+        if not H[i, i] > SINGULAR:
+            if abs(x[i:]).max() > FLAT * abs(g / size).max():
+                return None
+            at = range(i, len(g))
+            H[i:, i:], H[at, at], x[i:] = 0, 1, 0
             break
         column = H[i + 1 :, i] / H[i, i]
         x[i + 1 :] -= column * x[i]

@@ -346,3 +346,7 @@ def test_a_system_is_solved_in_extended_precision():
     A, x = A.astype(WIDE), rng.normal(size=6)
     H = A @ A.T
     np.testing.assert_allclose(solved(H, H @ x).astype(float), x, rtol=1e-8)
+    A[5] = A[0] + A[1]
+    H = A @ A.T
+    assert solved(H, np.arange(6) + WIDE(1)) is None
+    np.testing.assert_allclose((H @ solved(H, H @ x)).astype(float), (H @ x).astype(float))
