@@ -19,7 +19,7 @@ from skmaxent._leverage._inverse_hessian import InverseHessian, all_coefficients
 from skmaxent._leverage._left_out_units import HeldOutScores, Units, left_out_units, single_classes
 from skmaxent._leverage._leverages import Leverages
 from skmaxent._leverage._refit_choice import NONSMOOTH_ERROR, SMOOTH_ERROR, replace_by_exact_fits
-from skmaxent._leverage._refits import Refits
+from skmaxent._leverage._refits import NEWTON_TOLERANCE, Refits
 from skmaxent._leverage._sampled_inverse import SampledInverse
 from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
@@ -211,6 +211,7 @@ def held_out(
     refuse_single: bool = True,
     is_rough: bool = True,
     most_monte_carlo_error: float = np.inf,
+    refit_tolerance: float = NEWTON_TOLERANCE,
 ) -> HeldOut:
     """Return held-out scores by one Newton step, and by exact fits where the step is inaccurate.
 
@@ -226,6 +227,8 @@ def held_out(
     most_monte_carlo_error : float, default=infinity
         If leverages are estimated from random vectors: the Monte-Carlo error of the mean log score,
         in units of its standard error, above which leverages are computed more accurately.
+    refit_tolerance : float, default=NEWTON_TOLERANCE
+        As the `tolerance` of `Refits`.
     """
     check_max_refits(max_refits)
     fit.rows_in_memory()
@@ -245,7 +248,7 @@ def held_out(
     if more is not leverages:
         leverages, units = more, left_out_units(fit, more, weights)
         scores = HeldOutScores(units, weights, fit.correction, is_single)
-    refits = Refits(problem, fit.theta, leverages)
+    refits = Refits(problem, fit.theta, leverages, refit_tolerance)
     ratio = SMOOTH_ERROR if all_coefficients_vary(problem.terms) else NONSMOOTH_ERROR
     error, refitted = replace_by_exact_fits(units, scores, refits, max_refits, ratio)
     if refits.separated:

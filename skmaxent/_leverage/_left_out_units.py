@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skmaxent._leverage._changing_zeros import ChangingZeros
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._leverages import Leverages, RowLeverages
 from skmaxent._model import _prediction
@@ -68,7 +69,8 @@ def left_out_units(fit: FittedRows, leverages: Leverages, weights: str) -> Units
     shape = n, len(outcomes)
     logits, change = np.empty((*shape, R)), np.empty(shape)
     hat, left_out = np.empty(shape), np.empty(shape)
-    (df,) = leverages.map_reduce(_write_units, outcomes, logits, change, hat, left_out)
+    zeros = ChangingZeros.of(leverages, fit.training.problem.terms)
+    (df,) = leverages.map_reduce(_write_units, outcomes, zeros, logits, change, hat, left_out)
     row = np.repeat(np.arange(n), len(outcomes))
     if by_outcome:
         share_of_row = shares.ravel()
@@ -102,6 +104,7 @@ def single_classes(units: Units, weights: str) -> Array:
 def _write_units(
     rows: RowLeverages,
     outcomes: Array,
+    zeros: ChangingZeros | None,
     logits: Array,
     change: Array,
     hat: Array,
@@ -117,6 +120,8 @@ def _write_units(
     for at, outcome in enumerate(outcomes):
         units = rows if outcome < 0 else rows.with_outcome(int(outcome))
         held_out = units.held_out_logits
+        if zeros is not None:
+            held_out = units.moved_logits(zeros.held_out_change(units))
         moved = held_out - units.logits
         logits[rows.at, at] = held_out
         change[rows.at, at] = np.ptp(moved, axis=1) if moved.shape[1] > 1 else np.abs(moved[:, 0])

@@ -239,7 +239,10 @@ class RowLeverages:
     @cached_property
     def held_out_logits(self) -> Array:
         """z_i^(-i), the logits of each row in the fit without it, (rows, n_logits)."""
-        change = _applied(self.leverage, self.held_out_residual)
+        return self.moved_logits(_applied(self.leverage, self.held_out_residual))
+
+    def moved_logits(self, change: Array) -> Array:
+        """Return the logits (rows, n_logits) after a change of the free logits, (rows, r)."""
         if self.context.likelihood.is_coupled:
             change = np.column_stack([change, np.zeros(len(change))])
         return np.asarray(self.logits + change)

@@ -32,6 +32,8 @@ class Refits:
     leverages : Leverages
         The leverages of the rows, which the simplified Newton method uses. If it does not converge
         for a row, a solver makes the fit.
+    tolerance : float, default=NEWTON_TOLERANCE
+        The distance to the optimum, in standard errors, at which the simplified Newton method ends.
 
     Attributes
     ----------
@@ -44,12 +46,18 @@ class Refits:
         optimal.
     """
 
-    def __init__(self, problem: Problem, theta: Array, leverages: Leverages) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        theta: Array,
+        leverages: Leverages,
+        tolerance: float = NEWTON_TOLERANCE,
+    ) -> None:
         blocks = problem.objective.blocks
         assert isinstance(blocks, RowBlocks)
         self._problem = problem
         self._start = problem.coefficients(theta)
-        self._newton = SimplifiedNewton.of(problem, leverages, NEWTON_TOLERANCE)
+        self._newton = SimplifiedNewton.of(problem, leverages, tolerance)
         given = blocks.X, blocks.targets, blocks.weights, blocks.offset
         self._X, self._targets, weights, self._offset = map(on_host, given)
         if sp.issparse(self._targets):

@@ -81,8 +81,8 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
         Largest error of a score that folds may have, as a share of its standard error. Fits of the
         folds end where a bound on the change of the mean score up to the optimum is below this
         share; see Notes. 0 fits each fold up to `tol`. Other scores than the log-likelihood,
-        `relax`, ``refit=False``, callbacks, ``cv="loo"`` and Dask collections need fits up to
-        `tol`, and have them with any `cv_tol`.
+        `relax`, ``refit=False``, callbacks and Dask collections need fits up to `tol`, and have
+        them with any `cv_tol`.
     selection : {"best", "one_standard_error"}, default="best"
         Rule for the choice of the penalty. "best" chooses the penalty with the best mean score over
         the folds. "one_standard_error" keeps the `l1_ratio` of the best, and chooses the smallest C
@@ -155,9 +155,9 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
         Weights of the penalised fit that were compared.
     scores_ : ndarray of shape (n_folds, n_l1_ratios, n_cs)
         Scores of the held-out rows, at `gamma_`. With ``cv="loo"``, n_folds is 1, and the scores
-        are means over all observations. Far from the chosen C, these are the scores of the Newton
-        step of the Notes, without exact fits. With a weak penalty they can be too low: for
-        scikit-learn's wines, standardised, at C = 144, the step gives -0.123 and exact fits -0.071.
+        are means over all observations. Far from the chosen C, these scores have few exact fits or
+        none. With a weak penalty they can be too low: for scikit-learn's wines, standardised, with
+        20 values of C up to 144, the score at C = 144 is -0.112, and exact fits give -0.071.
     scores_std_err_ : ndarray of shape (n_l1_ratios, n_cs)
         Standard errors of the mean scores: over folds, or over observations with ``cv="loo"``.
     n_refits_ : ndarray of shape (n_l1_ratios, n_cs)
@@ -181,11 +181,15 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
     one standard error of it, exact fits replace the step for observations that determine a logit
     nearly alone, and until an estimate of the error of the mean log score is below a twentieth of
     its standard error. A path has at most 50 exact fits, or half as many as Cs if this is larger.
-    At other Cs the scores are those of the step, or are interpolated between such scores. With
-    `alphas`, each alpha is converted to C with the weights of all rows, and the fits without an
-    observation have this C. A weight above one, or a table of counts, stands for several
-    observations, of which one is left out. The final fit is that of the path. There is no `relax`,
-    no ``refit=False`` and no Dask collection.
+    At other Cs the scores are those of the step, less the error of the step at the nearest C with
+    exact fits, in proportion to the mean squared changes of the logits; or they are interpolated
+    between such scores. With an L1 penalty, the step is one of proximal Newton's method, which
+    finds the coefficients that become zero or nonzero. The fits of the path end where `cv_tol`
+    allows, as those of folds. The fit at the chosen C is repeated up to `tol`, and is the final
+    fit. With `alphas`, each alpha is converted to C with the weights of all rows, and the fits
+    without an observation have this C. A weight above one, or a table of counts, stands for several
+    observations, of which one is left out. There is no `relax`, no ``refit=False`` and no Dask
+    collection.
 
     **Accuracy of scores.** For the choice of the penalty, fits of the folds need no more accuracy
     than their scores. Each fit starts where the last fits of the path point to. If it is at a
@@ -453,8 +457,11 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
 
     def _cv_tol(self, folds: Folds, options: FoldOptions) -> float:
         """Return `cv_tol`, or 0 if other results than log-likelihoods need exact fits."""
-        is_log_likelihood = options.scorer is None and options.gammas.tolist() == [1.0]
-        is_enough = isinstance(folds, FoldsInMemory) and is_log_likelihood and bool(self.refit)
+        if isinstance(folds, LeftOutRows):
+            is_enough = folds.scores_log_likelihood
+        else:
+            is_log_likelihood = options.scorer is None and options.gammas.tolist() == [1.0]
+            is_enough = isinstance(folds, FoldsInMemory) and is_log_likelihood and bool(self.refit)
         return float(self.cv_tol) if is_enough else 0.0
 
     def _refit(self, folds: Folds, task: Task | None, attributes: dict[str, Any]) -> None:

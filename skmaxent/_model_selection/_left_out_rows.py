@@ -11,10 +11,10 @@ import numpy as np
 from sklearn.metrics import get_scorer
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmaxent._callbacks import Task
 from skmaxent._estimators._classifier import MaxentClassifier
+from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import native
-from skmaxent._input._read import read
+from skmaxent._input._read import check_data, read
 from skmaxent._input._settings import Settings
 from skmaxent._leverage._left_out_units import Units
 from skmaxent._model._training_problem import TrainingProblem
@@ -23,6 +23,7 @@ from skmaxent._model_selection._maxent_path import MaxentPath
 from skmaxent._model_selection._path import data_grid
 from skmaxent._model_selection._penalty_grid import PenaltyGrid
 from skmaxent._model_selection._rows_in_memory import RowsInMemory
+from skmaxent._model_selection._score_accuracy import HeldOutRows, ScoreAccuracy
 from skmaxent._model_selection._scores_of_path import ScoresOfPath
 from skmaxent._storage._cluster import is_dask
 from skmaxent._typing import Array
@@ -207,7 +208,7 @@ class LeftOutRows:
     def run(self, jobs: Sequence[Job], grid: PenaltyGrid) -> Iterator[Fold]:
         """Yield the scored path of each job; the paths run in `n_jobs` processes."""
         found: Iterator[Fold] = Parallel(n_jobs=self.n_jobs, return_as="generator")(
-            delayed(self.scored)(job.model, grid, job.task) for job in jobs
+            delayed(self.scored)(job, grid) for job in jobs
         )
         return found
 
@@ -233,19 +234,17 @@ class LeftOutRows:
         table = table if weights is None else table * weights[:, None]
         return np.asarray(table.sum(axis=0) <= 1.0)
 
-    def scored(self, model: MaxentClassifier, grid: PenaltyGrid, task: Task | None) -> RowsScored:
-        """Return the path of a model with its leave-one-out scores.
+    @property
+    def scores_log_likelihood(self) -> bool:
+        """Whether the score is the mean log-likelihood."""
+        return self.score is _log_scores
 
-        Parameters
-        ----------
-        model : MaxentClassifier
-            The parameters of the fits, apart from C.
-        grid : PenaltyGrid
-            The values of C.
-        task : Task or None
-            The task of the path. A callback of it may end the path early; the scores at the other
-            values of C are then NaN.
+    def scored(self, job: Job, grid: PenaltyGrid) -> RowsScored:
+        """Return the path of a job with its leave-one-out scores.
+
+        If a callback ends the path early, the scores at the other values of C are NaN.
         """
+        model, task = job.model, job.task
         if task is not None:
             task = task.with_rows(self.X, self.rows.y, self.rows.sample_weight).begin()
         settings = Settings.of(model).for_path()
@@ -253,9 +252,12 @@ class LeftOutRows:
         data = read(settings, model, self.rows.X, self.rows.y, *given, classes=self.classes)
         scores: list[ScoresOfPath] = []
 
-        def score(training: TrainingProblem, path: MaxentPath) -> None:
+        def score(
+            training: TrainingProblem, path: MaxentPath, repeat: Callable[[int], None]
+        ) -> None:
             """Score the finished path while the threads that read its rows still run."""
-            scores.append(ScoresOfPath.of(settings, training, path, grid, self.mean_and_error))
+            given = settings, training, path, grid, self.mean_and_error, repeat
+            scores.append(ScoresOfPath.of(*given))
 
         path = fold_path(
             model,
@@ -268,6 +270,7 @@ class LeftOutRows:
             task=task,
             data=data,
             at_end=score,
+            accuracy=self._accuracy(job),
         )
         if task is not None:
             task.end()
@@ -275,6 +278,22 @@ class LeftOutRows:
         (found,) = scores
         means, errors, n = found.means[:, None], found.std_errs[:, None], found.n_refits
         return RowsScored(path, scores=means, scored_weight=total, std_errs=errors, n_refits=n)
+
+    def _accuracy(self, job: Job) -> ScoreAccuracy | None:
+        """Return the accuracy of the fits for the in-sample score; None for fits up to `tol`.
+
+        An error of the coefficients changes scores of leave-one-out about as much as the in-sample
+        score, whose standard error is smaller.
+        """
+        if job.cv_tol == 0.0:
+            return None
+
+        def rows() -> HeldOutRows:
+            X = check_data(FittedColumns.of(job.model), self.rows.X)
+            weights = self.rows.score_weights(self.fold_options)
+            return HeldOutRows(X, self.rows.observed, weights, self.rows.offset, n_folds=1)
+
+        return ScoreAccuracy(rows, job.cv_tol, job.model.tol)
 
     def mean_and_error(
         self, log_proba: Array, units: Units, is_single: Array

@@ -29,6 +29,9 @@ from skmaxent._storage._cluster import forgetting_on_failure
 from skmaxent._storage._vectors import nonzero_columns
 from skmaxent._typing import Array
 
+# What is called at the end of a path; see `fit_path`.
+AtEnd = Callable[[TrainingProblem, MaxentPath, Callable[[int], None]], None]
+
 
 def maxent_path(
     X: Any,
@@ -164,7 +167,7 @@ def fit_path(
     task: Task | None = None,
     at_C: Callable[[float], Attributes] = lambda C: {"C": C},
     data: TrainingData | None = None,
-    at_end: Callable[[TrainingProblem, MaxentPath], None] | None = None,
+    at_end: AtEnd | None = None,
     accuracy: ScoreAccuracy | None = None,
     starts: tuple[Array, Array] | None = None,
 ) -> MaxentPath:
@@ -193,7 +196,8 @@ def fit_path(
         The data, if they have been read before. X, y and `sample_weight` are then only passed to
         callbacks.
     at_end : callable, optional
-        Called with the problem of the path, while its threads exist, and with the path.
+        Called with the problem of the path, while its threads exist, with the path, and with a
+        function that repeats the fit at a position among the Cs up to the `tol` of the model.
     accuracy : ScoreAccuracy, optional
         Determines the distance to the optimum at which each fit ends, and scores the fit. The
         default is the `tol` of the model.
@@ -225,16 +229,25 @@ def fit_path(
             )
         strengths = training.strengths(path.Cs, grid.total_weight)
         progress = Progress()
-        endings: list[Ending] = []
+        endings: dict[int, Ending] = {}
         relaxed_endings: list[Ending] = []
+
+        def end(index: int, solution: Solution) -> None:
+            """Note how a fit ended, and its certificate after rounding."""
+            endings[index] = Ending.of(solution, model, training, float(strengths[index]))
+            path.optimality_gaps[index] = solution.rounded(endings[index].rounding).gap
+
+        def repeat(index: int) -> None:
+            """Repeat a fit up to the `tol` of the model, from the coefficients found before."""
+            known, strength = (path.coefs, path.intercepts), float(strengths[index])
+            end(index, _fit_at(path, index, strength, training, solver, None, known))
+
         for i in np.argsort(path.Cs, kind="stable"):
             subtask = None if task is None else task.subtask("penalty").begin()
             solution = _fit_at(path, i, float(strengths[i]), training, solver, accuracy, starts)
             if relax is not None:
                 relaxed_endings.append(_fit_relaxed_at(path, i, training, solver, model, relax))
-            ending = Ending.of(solution, model, training, float(strengths[i]))
-            endings.append(ending)
-            path.optimality_gaps[i] = solution.rounded(ending.rounding).gap
+            end(i, solution)
             if model.verbose > 0:
                 progress.show(
                     f"{len(endings)} of {len(path.Cs)}   {_fit_text(path.Cs[i], solution)}"
@@ -245,10 +258,10 @@ def fit_path(
         if accuracy is not None:
             accuracy.close()
         if at_end is not None:
-            at_end(training, path)
+            at_end(training, path, repeat)
         if own_task is not None:
             own_task.end()
-    warn_of_endings(endings, "", model)
+    warn_of_endings(list(endings.values()), "", model)
     if warns_of_relaxed:
         warn_of_endings(relaxed_endings, "relaxed ", model)
     return path
@@ -340,7 +353,12 @@ def _fit_relaxed_at(
 
 
 def _put(coef: Array, intercept: Array, values: tuple[Array, Array]) -> None:
-    """Write the coefficients and intercepts `values` to `coef` and `intercept`, which are zeros."""
+    """Write the coefficients and intercepts `values` to `coef` and `intercept`.
+
+    Columns of zeros are written to only if they had other values: pages of zeros that nobody has
+    written to take no memory.
+    """
+    coef[:, nonzero_columns(coef)] = 0.0
     some = nonzero_columns(values[0])
     coef[:, some] = values[0][:, some]
     intercept[:] = values[1]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from typing import Any
 
 import numpy as np
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from skmaxent._input._settings import Settings
 from skmaxent._leverage._fitted_rows import FittedRows
@@ -28,12 +28,18 @@ from skmaxent._typing import Array
 SHARE_OF_REFITS, FEW_REFITS = 0.5, 50
 # Leverages are computed at every STRIDE-th C first, then halfway between neighbours. If the score
 # and its standard error there differ from the interpolated ones by more than INTERPOLATION_ERROR
-# standard errors in sum, both halves of the interval are divided again.
-STRIDE, INTERPOLATION_ERROR = 16, 0.02
-# Two neighbours get leverages if their numbers of free coefficients differ by m, and √m times the
-# optimism per coefficient exceeds JUMP standard errors. The score would change by about that much
-# if each of the m coefficients changed it by this optimism with a random sign.
-JUMP = 0.1
+# standard errors in sum, both halves of the interval are divided again. Where the score is s
+# standard errors below the best, the limit is larger by FAR_ERROR s, up to MOST_ERROR.
+STRIDE, INTERPOLATION_ERROR, FAR_ERROR, MOST_ERROR = 16, 0.02, 0.01, 0.05
+# The limit is at least this share of the mean squared change of the logits by leaving out a row.
+# The error of a Newton step was mostly more than that for simulated data, iris and wine.
+STEP_ERROR = 1e-3
+# The least number of intervals of the first step: grids with few Cs have a smaller STRIDE.
+LEAST_INTERVALS = 6
+# The distance to the optimum, in standard errors, at which exact fits end, for their mean score.
+REFIT_TOLERANCE = 1e-3
+# The largest ratio by which a correction grows; see `_corrected`.
+MOST_RATIO = 2.0
 # The largest number of entries of the logits of the rows at several Cs, 32 megabytes.
 ENTRIES_AT_A_TIME = 1 << 22
 
@@ -48,10 +54,10 @@ class ScoresOfPath:
     """The scores of leave-one-out at each C of a path.
 
     The in-sample score, that of the rows of the fit with its own coefficients, is computed at every
-    C. Its optimism is the in-sample score less the score of leave-one-out. The optimism per free
-    coefficient changes slowly with C and is interpolated by a cubic spline in the rank of C. The
-    ratio of the two standard errors is interpolated in the same way. The rank of a C is its
-    position among the Cs with fits, in ascending order.
+    C. Its optimism is the in-sample score less the score of leave-one-out. The optimism changes
+    slowly with C and is interpolated by a cubic curve in the rank of C. The ratio of the two
+    standard errors is interpolated in the same way. The rank of a C is its position among the Cs
+    with fits, in ascending order.
 
     Attributes
     ----------
@@ -62,6 +68,8 @@ class ScoresOfPath:
         The factor of the penalty of strength one at each C.
     score : callable
         See `MeanAndError`.
+    repeat : callable
+        Repeats the fit at a position among the Cs of the path, up to the `tol` of the model.
     means, std_errs : ndarray of shape (n_cs,)
         The mean scores and their standard errors; NaN at each C without a fit.
     n_refits : ndarray of int, shape (n_cs,)
@@ -75,6 +83,7 @@ class ScoresOfPath:
     path: MaxentPath
     strengths: Array
     score: MeanAndError
+    repeat: Callable[[int], None]
     means: Array = field(init=False)
     std_errs: Array = field(init=False)
     n_refits: Array = field(init=False)
@@ -88,10 +97,11 @@ class ScoresOfPath:
         path: MaxentPath,
         grid: PenaltyGrid,
         score: MeanAndError,
+        repeat: Callable[[int], None],
     ) -> ScoresOfPath:
         """Return the scores of a path of the problem `training`."""
         strengths = training.strengths(path.Cs, grid.total_weight)
-        scores = cls(settings, training, path, strengths, score)
+        scores = cls(settings, training, path, strengths, score, repeat)
         scores._fill()
         return scores
 
@@ -102,7 +112,13 @@ class ScoresOfPath:
         fitted = path.n_iter.nonzero()[0]
         # The position in the path of the C at each rank.
         self._order = fitted[np.argsort(path.Cs[fitted], kind="stable")]
-        self._has_leverages = np.zeros(len(fitted), dtype=bool)
+        n = len(fitted)
+        self._has_leverages = np.zeros(n, dtype=bool)
+        # The means of the scores and their standard errors without exact fits, and the mean squared
+        # changes of logits by leaving out a row, at all ranks.
+        self._steps, self._sizes = np.full((2, n), np.nan), np.zeros(n)
+        # What exact fits subtract from the means and from the standard errors, by ranks.
+        self._corrections: dict[int, Array] = {}
         # The last two arguments of `score`, which are the same at all Cs.
         self._left_out: tuple[Units, Array] | None = None
 
@@ -110,89 +126,102 @@ class ScoresOfPath:
         """Compute all scores, with exact fits at the two Cs that may be chosen.
 
         A user may choose the C with the best score, or the smallest C whose score is within one
-        standard error of it. Leverages are computed at both, and with a nonsmooth penalty at their
-        neighbours. Exact fits then replace inaccurate approximations at both, up to the number that
-        `SHARE_OF_REFITS` allows. If the new scores change the two Cs, this is repeated.
+        standard error of it. Leverages are computed at both. The fit to all rows is repeated up to
+        the `tol` of the model, and exact fits replace inaccurate approximations, up to the number
+        that `SHARE_OF_REFITS` allows. If the new scores change the two Cs, this is repeated.
         """
         if not len(self._order):
             return
         self._interpolate()
         most = max(FEW_REFITS, int(SHARE_OF_REFITS * len(self._order)))
-        exact: set[int] = set()
-        while not np.isnan(self.means[self._order]).all():
-            chosen = best_and_simplest(self.means[self._order], self.std_errs[self._order])
-            steps = (0,) if all_coefficients_vary(self.training.problem_terms) else (-1, 0, 1)
-            if self._score_all({rank + step for rank in chosen for step in steps}):
-                continue
-            wanted = [rank for rank in chosen if rank not in exact]
-            left = most - int(self.n_refits.sum())
-            if not wanted or left <= 0:
+        while True:
+            means, std_errs = self._corrected()
+            self.means[self._order], self.std_errs[self._order] = means, std_errs
+            if np.isnan(means).all():
                 return
-            self._score(wanted[0], left)
-            exact.add(wanted[0])
+            chosen = best_and_simplest(means, std_errs)
+            if self._score_all(set(chosen)):
+                continue
+            wanted = [rank for rank in chosen if rank not in self._corrections]
+            if not wanted:
+                return
+            (rank, *_) = wanted
+            self.repeat(int(self._order[rank]))
+            exact, _ = self._scored(rank, max(most - int(self.n_refits.sum()), 0))
+            with np.errstate(invalid="ignore"):
+                self._corrections[rank] = self._steps[:, rank] - exact
+
+    def _corrected(self) -> tuple[Array, Array]:
+        """Return the scores and their standard errors at all ranks, corrected by exact fits.
+
+        The error of a Newton step is about proportional to the squared change of the logits. Each
+        rank is therefore corrected by the correction of the nearest rank with exact fits times the
+        ratio of their mean squared changes, of which more than `MOST_RATIO` is not used.
+        """
+        found = self._steps.copy()
+        ranks = np.array(sorted(self._corrections), dtype=np.intp)
+        if len(ranks):
+            distance = np.abs(np.arange(found.shape[1])[:, None] - ranks)
+            nearest = ranks[distance.argmin(axis=1)]
+            known = self._sizes[nearest]
+            ratio = np.divide(self._sizes, known, out=np.ones_like(known), where=known > 0.0)
+            ratio = np.where(nearest == np.arange(len(nearest)), 1.0, np.minimum(ratio, MOST_RATIO))
+            with np.errstate(invalid="ignore"):
+                found -= ratio * np.array([self._corrections[rank] for rank in nearest.tolist()]).T
+        return found[0], np.maximum(found[1], 0.0)
 
     def _interpolate(self) -> None:
         """Compute scores from leverages at some Cs, and interpolate the scores at the others."""
         last = len(self._order) - 1
-        knots = sorted({*range(0, last, STRIDE), last})
+        stride = max(1, min(STRIDE, last // LEAST_INTERVALS))
+        knots = sorted({*range(0, last, stride), last})
         for rank in knots:
             self._score(rank)
-        if not np.isfinite(self.means[self._order[knots]]).all():
+        if not np.isfinite(self._steps[0, knots]).all():
             self._score_all(set(range(last)))  # infinite scores cannot be interpolated
         if self._has_leverages.all():
             return
         fitted = self._in_sample_scores()
         gaps = list(itertools.pairwise(knots))
         while gaps:
-            means, std_errs = self._interpolated(*fitted)
+            interpolated = self._interpolated(*fitted)
             finer = []
             for low, high in gaps:
                 middle = (low + high) // 2
                 if middle == low:
                     continue
                 self._score(middle)
-                at = self._order[middle]
-                error = abs(self.means[at] - means[middle]) + abs(
-                    self.std_errs[at] - std_errs[middle]
-                )
-                if not error <= INTERPOLATION_ERROR * self.std_errs[at]:
+                mean, std_err = self._steps[:, middle]
+                error = np.abs(self._steps[:, middle] - interpolated[:, middle]).sum()
+                below = (np.nanmax(self._steps[0]) - mean) / std_err if std_err > 0.0 else 0.0
+                limit = min(INTERPOLATION_ERROR + FAR_ERROR * below, MOST_ERROR)
+                if not error <= max(limit * std_err, STEP_ERROR * self._sizes[middle]):
                     finer += [(low, middle), (middle, high)]
             gaps = finer
-        coefficients, per_coefficient = self._n_free, abs(self._optimism(fitted[0]))
-        changes = np.sqrt(np.abs(np.diff(coefficients)))
-        jumps = changes * per_coefficient[1:] > JUMP * fitted[1][1:]
-        self._score_all({*np.flatnonzero(jumps).tolist(), *(1 + np.flatnonzero(jumps)).tolist()})
-        means, std_errs = self._interpolated(*fitted)
-        others = ~self._has_leverages
-        self.means[self._order[others]] = means[others]
-        self.std_errs[self._order[others]] = std_errs[others]
+        others, known = np.flatnonzero(~self._has_leverages), np.flatnonzero(self._has_leverages)
+        self._steps[:, others] = self._interpolated(*fitted)[:, others]
+        self._sizes[others] = np.interp(others, known, self._sizes[known])
 
-    def _interpolated(self, means: Array, std_errs: Array) -> tuple[Array, Array]:
-        """Return interpolated scores and their standard errors, each (n_ranks,).
+    def _interpolated(self, means: Array, std_errs: Array) -> Array:
+        """Return interpolated scores and their standard errors, (2, n_ranks).
 
         `means` and `std_errs` (n_ranks,) are those of the in-sample scores.
         """
-        at = self._has_leverages
-        place, known = np.arange(len(self._order)), self._order[at]
+        at, place = self._has_leverages, np.arange(len(self._order))
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(std_errs[at] > 0.0, self.std_errs[known] / std_errs[at], 1.0)
-        ratio = np.maximum(CubicSpline(place[at], ratio)(place), 0.0)
-        return means - self._n_free * self._optimism(means), std_errs * ratio
+            ratio = np.where(std_errs[at] > 0.0, self._steps[1, at] / std_errs[at], 1.0)
+        ratio = np.maximum(self._curve(place[at], ratio)(place), 0.0)
+        optimism = self._curve(place[at], means[at] - self._steps[0, at])(place)
+        return np.stack([means - optimism, std_errs * ratio])
 
-    @cached_property
-    def _n_free(self) -> Array:
-        """The number of nonzero coefficients and of intercepts, at all ranks."""
-        coefs = self.path.coefs[self._order]
-        return np.asarray(np.count_nonzero(coefs, axis=(1, 2)) + coefs.shape[1])
+    @property
+    def _curve(self) -> Any:
+        """The class of the interpolating curves.
 
-    def _optimism(self, means: Array) -> Array:
-        """Return the interpolated optimism per free coefficient from in-sample scores `means`.
-
-        Both have an entry for each rank.
+        With a nonsmooth penalty the scores have kinks, and a cubic spline oscillates near them.
         """
-        at = self._has_leverages
-        known = (means[at] - self.means[self._order[at]]) / self._n_free[at]
-        return np.asarray(CubicSpline(np.flatnonzero(at), known)(np.arange(len(at))))
+        is_smooth = all_coefficients_vary(self.training.problem_terms)
+        return CubicSpline if is_smooth else PchipInterpolator
 
     def _score_all(self, ranks: set[int]) -> bool:
         """Compute the scores at those of `ranks` that exist and have no leverages yet.
@@ -227,8 +256,17 @@ class ScoresOfPath:
         means, std_errs = np.array(found).T
         return means, std_errs
 
-    def _score(self, rank: int, max_refits: int = 0) -> None:
-        """Compute the score at a rank from leverages, with at most `max_refits` exact fits."""
+    def _score(self, rank: int) -> None:
+        """Compute the score at a rank from leverages, without exact fits."""
+        self._steps[:, rank], self._sizes[rank] = self._scored(rank, 0)
+        self.n_leverages += not self._has_leverages[rank]
+        self._has_leverages[rank] = True
+
+    def _scored(self, rank: int, max_refits: int) -> tuple[Array, float]:
+        """Compute the score at a rank from leverages, with at most `max_refits` exact fits.
+
+        Returns the mean and its standard error as an array, and the mean squared change of logits.
+        """
         at = int(self._order[rank])
         training, path = self.training, self.path
         problem = training.problem.with_penalty(training.problem_terms, float(self.strengths[at]))
@@ -239,13 +277,17 @@ class ScoresOfPath:
             path.intercepts[at].astype(float),
         )
         held: HeldOut = held_out(
-            fit, weights="frequency", max_refits=max_refits, refuse_single=False
+            fit,
+            weights="frequency",
+            max_refits=max_refits,
+            refuse_single=False,
+            refit_tolerance=REFIT_TOLERANCE,
         )
-        self._left_out = held.units, held.scores.is_single
-        self.means[at], self.std_errs[at] = self.score(held.scores.log_proba, *self._left_out)
+        units, is_single = self._left_out = held.units, held.scores.is_single
         self.n_refits[at] = held.refits.n_fits
-        self.n_leverages += not self._has_leverages[rank]
-        self._has_leverages[rank] = True
+        count = np.where(is_single, 0.0, units.count)
+        size = count @ np.square(units.change) / max(float(count.sum()), 1e-300)
+        return np.array(self.score(held.scores.log_proba, units, is_single)), float(size)
 
 
 def _write_logits(block: Block, coef: Array, intercept: Array, R: int, out: Array) -> tuple[Array]:

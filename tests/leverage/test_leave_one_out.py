@@ -365,3 +365,18 @@ def test_the_distance_to_the_optimum_is_that_of_infer(n_classes):
             function(X, other)
         distances.append(str(caught[0].message).split(" standard errors")[0].split()[-1])
     assert distances[0] == distances[1]
+
+
+@pytest.mark.parametrize(
+    ("data", "C"), [(BIRTHS, 0.059), (BIRTHS, 0.253), (WINE, 0.1), (WIDE, 0.2), (IRIS, 0.2)]
+)
+def test_one_step_finds_the_zeros_that_change(data, C):
+    """With an L1 penalty, fits without a row have other zeros, which one step finds."""
+    X, y = data
+    parameters = {"C": C, "l1_ratio": 1.0}
+    scores = leave_one_out(MaxentClassifier(tol=1e-6, **parameters).fit(X, y), X, y, max_refits=0)
+    exact = refitted(X, y, **parameters)[np.arange(len(y)), y]
+    assert scores.n_refits == 0
+    assert abs(scores.log_score - exact.mean()) < 0.04 * scores.log_score_std_err
+    ours = scores.log_proba[np.arange(len(y)), y]
+    assert np.quantile(np.abs(ours - exact), 0.9) < 0.05

@@ -101,9 +101,9 @@ def test_scores_between_leverages_are_interpolated(monkeypatch, name, most, l1_r
     cv = MaxentClassifierCV(Cs=100, l1_ratios=[l1_ratio], cv="loo")
     n_leverages, score = [], _scores_of_path.ScoresOfPath._score
 
-    def counted(self, rank, max_refits=0):
+    def counted(self, rank):
         n_leverages.append(rank)
-        score(self, rank, max_refits)
+        score(self, rank)
 
     monkeypatch.setattr(_scores_of_path.ScoresOfPath, "_score", counted)
     few = clone(cv).fit(*DATA[name])
@@ -155,10 +155,12 @@ def test_table_and_curve_have_the_standard_errors_over_observations():
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
-def test_weights_and_counts_are_equal_rows(l1_ratio):
+def test_weights_and_counts_are_equal_rows(monkeypatch, l1_ratio):
+    # Exact fits also correct other scores, and are made for other numbers of rows.
+    monkeypatch.setattr(_scores_of_path, "MOST_RATIO", 0.0)
     X, y = SMALL
     count = np.random.default_rng(1).integers(1, 4, size=len(y))
-    cv = MaxentClassifierCV(Cs=GRID, l1_ratios=[l1_ratio], cv="loo", tol=1e-8)
+    cv = MaxentClassifierCV(Cs=GRID, l1_ratios=[l1_ratio], cv="loo", tol=1e-8, cv_tol=0.0)
     repeated = np.repeat(np.arange(len(y)), count)
     rows = clone(cv).fit(X[repeated], y[repeated])
     weighted = clone(cv).fit(X, y, sample_weight=count)
@@ -189,7 +191,7 @@ def test_rows_of_several_classes_are_their_observations():
 def test_storage_and_dtype_do_not_matter():
     X, y = simulated(60, 3, 3, 5)
     X[np.abs(X) < 0.5] = 0.0
-    cv = MaxentClassifierCV(Cs=GRID[:4], l1_ratios=[0.0, 1.0], cv="loo", tol=1e-6)
+    cv = MaxentClassifierCV(Cs=GRID[:4], l1_ratios=[0.0, 1.0], cv="loo", tol=1e-6, cv_tol=0.0)
     dense = clone(cv).fit(X, y)
     for other in (sp.csr_array(X), X.astype(np.float32)):
         model = clone(cv).fit(other, y)
@@ -290,3 +292,19 @@ def test_an_iterable_without_folds_is_refused_and_the_fit_kept():
     with pytest.raises(ValueError, match=r"cv must have at least one fold, found \[\]"):
         cv.set_params(cv=[]).fit(X, y)
     np.testing.assert_array_equal(cv.coef_, coef)
+
+
+@pytest.mark.parametrize("name", ["iris", "wine", "wide"])
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_rough_fits_of_the_path_change_scores_by_less_than_cv_tol(name, l1_ratio):
+    X, y = DATA[name]
+    rough = MaxentClassifierCV(Cs=20, l1_ratios=[l1_ratio], cv="loo").fit(X, y)
+    exact = clone(rough).set_params(cv_tol=0.0, Cs=rough.Cs_).fit(X, y)
+    chosen = int(np.argmax(exact.Cs_ == exact.C_))
+    assert abs(int(np.argmax(rough.Cs_ == rough.C_)) - chosen) <= 1
+    error = np.abs(rough.scores_[0] - exact.scores_[0])[0, : chosen + 1]
+    assert (error < 0.05 * exact.scores_std_err_[0, : chosen + 1]).mean() > 0.8
+    # The final fit is exact in both.
+    fit = MaxentClassifier(C=rough.C_, l1_ratio=l1_ratio).fit(X, y)
+    np.testing.assert_allclose(rough.predict_proba(X), fit.predict_proba(X), atol=1e-3)
+    assert rough.optimality_gap_ < 1e-3

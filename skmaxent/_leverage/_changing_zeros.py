@@ -1,0 +1,289 @@
+"""ChangingZeros: fits without one row by one step of proximal Newton's method, for L1 penalties.
+
+With an L1 penalty, the Newton step of `Leverages` keeps the zeros of θ. For a few rows, the fit
+without the row has other zeros. The proximal Newton step minimises the quadratic model of the loss
+plus the L1 penalty itself, and finds them (Lee, Sun & Saunders 2014, SIAM J. Optim. 24, 1420-1443).
+
+The Hessian of the model is H less that of the row, which has rank r. An active-set method solves
+the model of each row. A coordinate is a coefficient θ_c that is nonzero, or may become so. A is the
+set of the nonzero ones. For the row, S is the set of the coordinates in A that become zero and of
+those outside of A that become nonzero. Elimination of the coordinates in A leaves a linear system
+of r equations and one for each coordinate in S. These systems of many rows are solved together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from skmaxent._leverage._inverse_hessian import (
+    FreeCoefficients,
+    InverseHessian,
+    penalised_hessian,
+)
+from skmaxent._leverage._leverages import Leverages, RowLeverages
+from skmaxent._objective._kernel_context import KernelContext
+from skmaxent._objective._terms import PenaltyTerms
+from skmaxent._storage._device_array import on_host
+from skmaxent._typing import Array
+
+# The largest number of steps of the active-set method, and the largest size of S in them. Rows that
+# need more keep the Newton step with the zeros of θ.
+MOST_STEPS, MOST_CHANGES = 5, 20
+# The least number of zeros of θ that may change, if there are so many; larger numbers are at most
+# the number of nonzero coefficients.
+LEAST_CANDIDATES = 32
+# A share of the diagonal of H that is added to it for zeros of θ that change. Otherwise the system
+# would be singular for a feature with nonzero coefficients in all classes.
+DAMPING = 1e-8
+
+
+@dataclass(frozen=True)
+class ChangingZeros:
+    """The coordinates of a fit with an L1 penalty, and the matrices of the small systems.
+
+    Attributes
+    ----------
+    coordinates : FreeCoefficients
+        Nonzero coefficients, unpenalised coefficients, and zeros that may become nonzero.
+    is_active : ndarray of bool, shape (size,)
+        The coordinates in A: those that vary near θ.
+    theta : ndarray of shape (size,)
+    l1 : ndarray of shape (size,)
+        The strength of the L1 penalty of each coordinate, for the summed loss.
+    gradient : ndarray of shape (size,)
+        The gradient of the summed loss and the ridge, between -l1 and l1 for zeros.
+    weights : ndarray of shape (n_active, size)
+        H_AA⁻¹ N, where column c of N is the unit vector of a coordinate in A, or H_Ac for others.
+    schur : ndarray of shape (size, size)
+        Nᵀ H_AA⁻¹ N, less H for pairs of coordinates outside of A.
+    dtype : dtype
+        The dtype of products over rows.
+    """
+
+    coordinates: FreeCoefficients
+    is_active: Array
+    theta: Array
+    l1: Array
+    gradient: Array
+    weights: Array
+    schur: Array
+    dtype: DTypeLike
+
+    @classmethod
+    def of(cls, leverages: Leverages, terms: PenaltyTerms) -> ChangingZeros | None:
+        """Return the coordinates; None for groups, for bounds, and without an L1 penalty.
+
+        `terms` are the penalty of standardised columns.
+        """
+        point, inverse = leverages.point, leverages.inverse
+        is_elementwise = terms.l1.any() and not terms.grouped
+        if not is_elementwise or not isinstance(inverse, InverseHessian):
+            return None
+        if terms.lower is not None or terms.upper is not None:
+            return None
+        total, theta = point.objective.total_weight, point.theta
+        l1, gradient = np.zeros(theta.shape), total * point.loss_gradient()
+        target = 0.0 if terms.target is None else terms.target
+        l1[:, :-1] = total * terms.l1
+        gradient[:, :-1] += total * terms.ridge * (theta[:, :-1] - target)
+        is_active = np.zeros(theta.shape, dtype=bool)
+        for k, varying in enumerate(inverse.free.columns):
+            is_active[k, varying] = True
+        chosen = is_active | _candidates(leverages, l1, gradient, is_active, inverse.free.size)
+        columns = [np.flatnonzero(row) for row in chosen]
+        reference = inverse.free.is_reference
+        coordinates = FreeCoefficients.of(columns, theta.shape, reference=reference)
+        H = penalised_hessian(point, terms, coordinates, inverse.dtype) * total
+        active = is_active[chosen]
+        weights = np.zeros((int(active.sum()), len(active)))
+        weights[:, active] = inverse.matrix
+        weights[:, ~active] = inverse.matrix @ H[np.ix_(active, ~active)]
+        schur = np.zeros_like(H)
+        schur[active] = weights
+        schur[:, active] = weights.T
+        others = H[np.ix_(~active, ~active)]
+        others.flat[:: len(others) + 1] *= 1.0 + DAMPING
+        schur[np.ix_(~active, ~active)] = H[np.ix_(~active, active)] @ weights[:, ~active] - others
+        l1, theta, gradient = l1[chosen], theta[chosen], gradient[chosen]
+        gradient = np.where(active, gradient, np.clip(gradient, -l1, l1))
+        return cls(coordinates, active, theta, l1, gradient, weights, schur, inverse.dtype)
+
+    def held_out_change(self, rows: RowLeverages) -> Array:
+        """Return the changes of the logits of rows in the fits without them, (rows, r)."""
+        rho = rows.held_out_residual
+        change = np.einsum("mkl,ml->mk", rows.leverage, rho)
+        X = self.coordinates.varying_columns(rows.context, self.dtype)
+        moved = self._moved(X, rho)
+        which = np.flatnonzero((self._next_changes(moved, None) != 0).any(axis=1))
+        if len(which):
+            systems = _Systems.of(self, rows, [x[:, which] for x in X], which)
+            found, at = systems.solved(moved[which], self)
+            change[which[found]] = at[found]
+        return change
+
+    def _moved(self, X: list[Array], rho: Array) -> Array:
+        """Return the changes of coordinates in A and of gradients of the others, (rows, size).
+
+        S is empty, and the weighted residual that is left out of each row is `rho` (rows, r).
+        """
+        full = rho if self.coordinates.is_reference else np.column_stack([rho, -rho.sum(axis=1)])
+        B = np.concatenate([x * one.astype(x.dtype) for x, one in zip(X, full.T, strict=True)])
+        moved = self.weights.T.astype(B.dtype, copy=False) @ B[self.is_active]
+        moved[~self.is_active] -= B[~self.is_active]
+        return np.asarray(moved.T, dtype=float)
+
+    def _next_changes(self, moved: Array, known: tuple[Array, Array] | None) -> Array:
+        """Return how S changes, (rows, size): 1 or -1 for a member of S, by its sign, else 0.
+
+        Parameters
+        ----------
+        moved : ndarray of shape (rows, size)
+            Changes of coordinates in A and of gradients of the others.
+        known : tuple of ndarray, optional
+            The signs of the members of S, (rows, size), and their values in the solution: the
+            multiplier of a coordinate in A that is zero, or the coefficient of another. The default
+            is an empty S.
+        """
+        sign = np.sign(self.theta)
+        leaves = self.is_active & (self.l1 > 0.0) & ((self.theta + moved) * sign < 0.0)
+        gradient = self.gradient + moved
+        enters = ~self.is_active & (np.abs(gradient) > self.l1 * (1.0 + 1e-9))
+        found = np.where(leaves, sign, np.where(enters, -np.sign(gradient), 0.0))
+        if known is None:
+            return np.asarray(found)
+        signs, values = known
+        stays = np.where(self.is_active, values * signs <= 0.0, values * signs >= 0.0)
+        return np.where(signs != 0.0, np.where(stays, signs, 0.0), found)
+
+
+@dataclass(frozen=True)
+class _Systems:
+    """The small systems of m rows.
+
+    Attributes
+    ----------
+    slopes : ndarray of shape (m, size, r)
+        The changes of coordinates in A and of gradients of the others by the left-out residual.
+    curvature : ndarray of shape (m, r, r)
+        The curvature of the rows, for the weights that are left out.
+    leverage : ndarray of shape (m, r, r)
+        A_i.
+    residual : ndarray of shape (m, r)
+        The residuals times the weights that are left out.
+    """
+
+    slopes: Array
+    curvature: Array
+    leverage: Array
+    residual: Array
+
+    @classmethod
+    def of(cls, zeros: ChangingZeros, rows: RowLeverages, X: list[Array], which: Array) -> _Systems:
+        """Return the systems of the rows at positions `which` of a block.
+
+        `X` are the coordinates' columns of these rows, for each class.
+        """
+        r = rows.residual.shape[1]
+        slopes = [zeros._moved(X, np.tile(unit, (len(which), 1))) for unit in np.eye(r)]
+        F, left_out = rows.root[which], rows.left_out[which]
+        return cls(
+            np.stack(slopes, axis=2),
+            left_out[:, None, None] * (F @ F.transpose(0, 2, 1)),
+            rows.leverage[which],
+            left_out[:, None] * rows.residual[which],
+        )
+
+    def solved(self, moved: Array, zeros: ChangingZeros) -> tuple[Array, Array]:
+        """Return a mask of the rows for which the method ended, and their changes of logits.
+
+        `moved` (m, size) are those of an empty S.
+        """
+        m, _, r = self.slopes.shape
+        signs = zeros._next_changes(moved, None)
+        change, ended = np.zeros((m, r)), np.zeros(m, dtype=bool)
+        at = np.arange(m)
+        for _ in range(MOST_STEPS):
+            at = at[np.count_nonzero(signs[at], axis=1) <= MOST_CHANGES]
+            if not len(at):
+                break
+            change[at], moved, values = self._step(at, signs[at], zeros)
+            following = zeros._next_changes(moved, (signs[at], values))
+            is_same = (following == signs[at]).all(axis=1)
+            ended[at[is_same]] = True
+            signs[at] = following
+            at = at[~is_same]
+        return ended, change
+
+    def _step(self, at: Array, signs: Array, zeros: ChangingZeros) -> tuple[Array, Array, Array]:
+        """Solve the systems of the rows `at` for S with some signs, (rows, size).
+
+        Returns the changes of the logits, (rows, r), `moved` and the values of S, (rows, size).
+        """
+        is_in = signs != 0.0
+        width = int(is_in.sum(axis=1).max())
+        index = np.argsort(~is_in, axis=1, kind="stable")[:, :width]
+        valid = np.take_along_axis(is_in, index, 1)
+        slopes = np.take_along_axis(self.slopes[at], index[:, :, None], 1) * valid[:, :, None]
+        pairs = zeros.schur[index[:, :, None], index[:, None, :]]
+        pairs *= valid[:, :, None] & valid[:, None, :]
+        r = slopes.shape[2]
+        curvature, leverage = self.curvature[at], self.leverage[at]
+        M = np.zeros((len(at), width + r, width + r))
+        M[:, :width, :width] = -pairs
+        M[:, np.arange(width), np.arange(width)] += ~valid
+        M[:, :width, width:] = slopes
+        M[:, width:, :width] = curvature @ slopes.transpose(0, 2, 1)
+        M[:, width:, width:] = np.eye(r) - curvature @ leverage
+        # A coordinate in A becomes zero; another satisfies its optimality condition.
+        goal = np.where(zeros.is_active, zeros.theta, zeros.gradient + zeros.l1 * signs)
+        right = np.empty((len(at), width + r))
+        right[:, :width] = -np.take_along_axis(goal, index, 1) * valid
+        right[:, width:] = self.residual[at]
+        solution = np.linalg.solve(M, right[:, :, None])[:, :, 0]
+        some, rho = solution[:, :width] * valid, solution[:, width:]
+        values = np.zeros(signs.shape)
+        np.put_along_axis(values, index, some, 1)
+        moved = np.einsum("msr,mr->ms", self.slopes[at], rho) - values @ zeros.schur
+        change = np.einsum("mkl,ml->mk", leverage, rho) - np.einsum("mwr,mw->mr", slopes, some)
+        return change, moved, values
+
+
+def _candidates(
+    leverages: Leverages, l1: Array, gradient: Array, is_active: Array, n_active: int
+) -> Array:
+    """Return a mask of zeros of θ that may become nonzero without a row, (R, d + 1).
+
+    `l1` and `gradient` are those of `ChangingZeros`, in the shape of θ. The zeros are those with
+    the smallest distance of the gradient from ±l1, relative to the root of the sum of squares of
+    the gradients of single rows. If the distance is larger than this root, no row reaches it alone.
+    """
+    (sizes,) = leverages.point.map_reduce(_squared_gradients)
+    distance = np.maximum(l1 - np.abs(gradient), 0.0)
+    relative = np.divide(
+        distance, np.sqrt(sizes), out=np.full(l1.shape, np.inf), where=(sizes > 0.0) & (l1 > 0.0)
+    )
+    relative[is_active] = np.inf
+    most = max(n_active, LEAST_CANDIDATES)
+    limit = np.partition(relative.ravel(), most)[most] if relative.size > most else np.inf
+    return np.asarray((relative < 1.0) & (relative <= limit))
+
+
+def _squared_gradients(context: KernelContext) -> tuple[Array]:
+    """Return the sums over a block of squared gradients of the rows' losses, (R, d + 1).
+
+    It is a kernel, for standardised columns.
+    """
+    residuals = np.asarray(on_host(context.residuals), dtype=float)
+    residuals = np.square(residuals * np.asarray(on_host(context.weights), dtype=float))
+    block, columns = context.block, context.model.standardisation
+    center, scale = columns.center, columns.scale
+    out = np.empty((len(residuals), block.X.shape[1] + 1))
+    out[:, -1] = residuals.sum(axis=1)
+    squares = block.weighted_sums_of_squares(residuals)
+    squares = squares - 2.0 * center * block.weighted_sums(residuals)
+    squares += np.multiply.outer(out[:, -1], center**2)
+    out[:, :-1] = np.maximum(squares, 0.0) / scale**2
+    return (out,)
