@@ -51,10 +51,10 @@ NEAR_LEAST, GOLDEN = 0.1, 0.382
 # coefficient of the standardised columns. These are its least and its largest value.
 LEAST_MODEL_DAMPING, MOST_MODEL_DAMPING = 1e-6, 1e6
 SHORT_REACH = 0.05
-# If steps gain as much as the Hessian predicts, but the distance does not fall to the share SLOW of
-# what it was, the minimum of the model was not found. After MOST_SLOW such steps, rounding errors
-# hide the minimum.
-SLOW, MOST_SLOW = 0.7, 10
+# Steps are slow if they gain as much as the Hessian predicts, but the distance stays between SLOW
+# and FAR times what it was. After FEW_SLOW of them, exact minima of the model are computed; after
+# MOST_SLOW, rounding errors hide the minimum.
+SLOW, FAR, FEW_SLOW, MOST_SLOW = 0.7, 2.0, 3, 10
 # If model and Hessian agreed in the last iteration, the distance that the model gives may still be
 # too small by this factor.
 DISTANCE_MARGIN = 2.0
@@ -115,8 +115,7 @@ class _CurrentModel:
     used : Model
         The model with the damping, from which the next step is computed.
     n_slow : int
-        How many steps of a small fit with the Hessian gained what it predicted since the distance
-        last fell to the share `SLOW`.
+        How many steps of a small fit were slow, one after the other; see `SLOW`.
     """
 
     def __init__(
@@ -131,7 +130,7 @@ class _CurrentModel:
         self._seed, self._uses_hessian = seed, uses_hessian
         self.damping, self.holds = 0.0, holds and model is not None
         self._is_fresh, self._was_damped = model is None, False
-        self.n_slow, self._nearest = 0, np.inf
+        self.n_slow, self._nearest, self._has_gained = 0, np.inf, False
         if model is None:
             model = model_at(point, seed, uses_hessian=uses_hessian)
         self.model = self.used = model
@@ -157,11 +156,11 @@ class _CurrentModel:
         if self.damping > 0.0:
             self.used = DampedModel(self.model, self.damping)
         minimum = minimise_model(self.used, point.gradient, point.theta, penalty)
-        if minimum.distance <= SLOW * self._nearest:
+        if not SLOW * self._nearest < minimum.distance < FAR * self._nearest:
             self.n_slow, self._nearest = 0, minimum.distance
-        elif self.holds and self.used.is_exact and point.theta.size <= SMALL_MODEL:
+        elif self._has_gained and self.used.is_exact and point.theta.size <= SMALL_MODEL:
             self.n_slow += 1
-            if not minimum.is_exact:
+            if self.n_slow >= FEW_SLOW and not minimum.is_exact:
                 minimum = exact_minimum(minimum, self.used, point.gradient, point.theta, penalty)
         if minimum.distance > target:
             return minimum
@@ -203,6 +202,7 @@ class _CurrentModel:
         is_right = _agree(step.minimum.decrease, step.decrease, 2.0)
         as_promised = _agree(gain, step.decrease, 1.1)
         self.holds = self.damping == 0.0 and is_right and as_promised
+        self._has_gained = self.damping == 0.0 and 1.1 * gain > step.decrease
         if reach < SHORT_REACH:
             self.damping = max(LEAST_MODEL_DAMPING, 10.0 * self.damping)
         elif self.damping > 0.0 and gain > HALVE_BELOW * step.decrease:
