@@ -205,3 +205,20 @@ def test_no_coefficient_is_beyond_its_bound_by_the_last_bit(seed):
     clf = MaxentClassifier(l1_ratio=1.0, bounds=(-1.5 * upper, upper)).fit(X, y, weights)
     assert (clf.coef_ <= upper).all()
     assert (clf.coef_ >= -1.5 * upper).all()
+
+
+@pytest.mark.parametrize("seed", [1, 4, 5, 7])
+def test_bounds_that_do_not_bind_change_nothing_beside_an_outlier(seed):
+    """One cell of -1e9: its row has curvature in a billionth of a step only."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_t(3, size=(120, 2))
+    y = (X @ rng.normal(size=(2, 3)) + rng.gumbel(size=(120, 3))).argmax(axis=1)
+    X[5, 1] = -1e9
+    values = []
+    for bounds in (None, (-20.0, 20.0)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ConvergenceWarning)
+            clf = MaxentClassifier(bounds=bounds).fit(X, y)
+        ridge = 0.5 * np.square(clf.coef_).sum()
+        values.append(objective(clf.coef_, clf.intercept_, X, y) + ridge)
+    assert values[1] == pytest.approx(values[0], rel=1e-6)
