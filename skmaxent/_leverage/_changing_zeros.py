@@ -31,7 +31,7 @@ from skmaxent._typing import Array
 
 # The largest number of steps of the active-set method, and the largest size of S in them. Rows that
 # need more keep the Newton step with the zeros of θ.
-MOST_STEPS, MOST_CHANGES = 5, 20
+MOST_STEPS, MOST_CHANGES = 6, 30
 # The least number of zeros of θ that may change, if there are so many; larger numbers are at most
 # the number of nonzero coefficients.
 LEAST_CANDIDATES = 32
@@ -59,6 +59,10 @@ class ChangingZeros:
         H_AA⁻¹ N, where column c of N is the unit vector of a coordinate in A, or H_Ac for others.
     schur : ndarray of shape (size, size)
         Nᵀ H_AA⁻¹ N, less H for pairs of coordinates outside of A.
+    hessian : ndarray of shape (size, size)
+        H, of the summed loss and the ridge.
+    limits : ndarray of shape (n_logits, n_features + 1)
+        The strength of the L1 penalty of zeros that are no coordinates, and infinity elsewhere.
     dtype : dtype
         The dtype of products over rows.
     """
@@ -70,6 +74,8 @@ class ChangingZeros:
     gradient: Array
     weights: Array
     schur: Array
+    hessian: Array
+    limits: Array
     dtype: DTypeLike
 
     @classmethod
@@ -107,9 +113,12 @@ class ChangingZeros:
         others = H[np.ix_(~active, ~active)]
         others.flat[:: len(others) + 1] *= 1.0 + DAMPING
         schur[np.ix_(~active, ~active)] = H[np.ix_(~active, active)] @ weights[:, ~active] - others
+        limits = np.where((l1 > 0.0) & ~chosen, l1 * (1.0 + 1e-6), np.inf)
         l1, theta, gradient = l1[chosen], theta[chosen], gradient[chosen]
         gradient = np.where(active, gradient, np.clip(gradient, -l1, l1))
-        return cls(coordinates, active, theta, l1, gradient, weights, schur, inverse.dtype)
+        return cls(
+            coordinates, active, theta, l1, gradient, weights, schur, H, limits, inverse.dtype
+        )
 
     def held_out_change(self, rows: RowLeverages) -> Array:
         """Return the changes of the logits of rows in the fits without them, (rows, r)."""
@@ -117,12 +126,46 @@ class ChangingZeros:
         change = np.einsum("mkl,ml->mk", rows.leverage, rho)
         X = self.coordinates.varying_columns(rows.context, self.dtype)
         moved = self._moved(X, rho)
-        which = np.flatnonzero((self._next_changes(moved, None) != 0).any(axis=1))
+        signs = self._next_changes(moved, None)
+        which = np.flatnonzero(signs.any(axis=1))
         if len(which):
-            systems = _Systems.of(self, rows, [x[:, which] for x in X], which)
-            found, at = systems.solved(moved[which], self)
-            change[which[found]] = at[found]
+            steps = ProximalSteps.of(self, rows, [x[:, which] for x in X], which)
+            steps.signs[:] = signs[which]
+            ended = steps.solve(None)
+            change[which[ended]] = steps.change[ended]
         return change
+
+    def all_steps(self, rows: RowLeverages) -> ProximalSteps:
+        """Return the proximal Newton steps of all rows of a block, for `ProximalSteps.solve`."""
+        X = self.coordinates.varying_columns(rows.context, self.dtype)
+        return ProximalSteps.of(self, rows, X, np.arange(len(rows.weights)))
+
+    def derivatives(self, x: Array) -> Array:
+        """Return the derivatives of the free logits of m rows by the coordinates, (m, size, r).
+
+        `x` (m, n_features + 1) are the standardised rows with a one for the intercept.
+        """
+        columns, slices = self.coordinates.columns, self.coordinates.slices
+        r = len(columns) - (not self.coordinates.is_reference)
+        out = np.zeros((len(x), self.coordinates.size, r))
+        for k, (some, at) in enumerate(zip(columns, slices, strict=True)):
+            if k < r:
+                out[:, at, k] = x[:, some]
+            else:
+                out[:, at] = -x[:, some, None]
+        return out
+
+    def of_coordinates(self, values: Array) -> Array:
+        """Return the entries of the coordinates, (m, size), of arrays in the shape of θ."""
+        parts = [values[:, k, some] for k, some in enumerate(self.coordinates.columns)]
+        return np.concatenate(parts, axis=1)
+
+    def is_optimal_elsewhere(self, gradient: Array) -> Array:
+        """Return whether all zeros that are no coordinates stay zero, (m,).
+
+        `gradient` (m, n_logits, n_features + 1) is that of the summed loss and the ridge.
+        """
+        return np.asarray((np.abs(gradient) <= self.limits).all(axis=(1, 2)))
 
     def _moved(self, X: list[Array], rho: Array) -> Array:
         """Return the changes of coordinates in A and of gradients of the others, (rows, size).
@@ -160,76 +203,120 @@ class ChangingZeros:
 
 
 @dataclass(frozen=True)
-class _Systems:
-    """The small systems of m rows.
+class ProximalSteps:
+    """Proximal Newton steps of m rows, each of which is left out.
+
+    The quadratic model of a row has the gradient g - B_i s_i r_i + e_i at θ and the Hessian
+    H - B_i Λ_i B_iᵀ, where B_i are the derivatives of the row's logits by the coordinates. In the
+    first step e_i is zero. Later steps begin at other coefficients, where the loss has another
+    gradient; e_i is what the first model lacks of it.
 
     Attributes
     ----------
+    zeros : ChangingZeros
     slopes : ndarray of shape (m, size, r)
         The changes of coordinates in A and of gradients of the others by the left-out residual.
     curvature : ndarray of shape (m, r, r)
-        The curvature of the rows, for the weights that are left out.
+        The curvature of the rows, Λ_i for the weights that are left out.
     leverage : ndarray of shape (m, r, r)
         A_i.
     residual : ndarray of shape (m, r)
         The residuals times the weights that are left out.
+    signs : ndarray of shape (m, size)
+        1 or -1 for a member of S, by its sign, else 0; changed by `solve`.
+    change, shift : ndarray of shape (m, r) and (m, size)
+        The changes of the rows' logits and of the coordinates; set by `solve`.
     """
 
+    zeros: ChangingZeros
     slopes: Array
     curvature: Array
     leverage: Array
     residual: Array
+    signs: Array
+    change: Array
+    shift: Array
 
     @classmethod
-    def of(cls, zeros: ChangingZeros, rows: RowLeverages, X: list[Array], which: Array) -> _Systems:
-        """Return the systems of the rows at positions `which` of a block.
+    def of(
+        cls, zeros: ChangingZeros, rows: RowLeverages, X: list[Array], which: Array
+    ) -> ProximalSteps:
+        """Return the steps of the rows at positions `which` of a block.
 
         `X` are the coordinates' columns of these rows, for each class.
         """
-        r = rows.residual.shape[1]
-        slopes = [zeros._moved(X, np.tile(unit, (len(which), 1))) for unit in np.eye(r)]
+        m, r = len(which), rows.residual.shape[1]
+        slopes = np.stack([zeros._moved(X, np.tile(unit, (m, 1))) for unit in np.eye(r)], axis=2)
         F, left_out = rows.root[which], rows.left_out[which]
+        shape = slopes.shape[:2]
         return cls(
-            np.stack(slopes, axis=2),
+            zeros,
+            slopes,
             left_out[:, None, None] * (F @ F.transpose(0, 2, 1)),
             rows.leverage[which],
             left_out[:, None] * rows.residual[which],
+            np.zeros(shape),
+            np.zeros((m, r)),
+            np.zeros(shape),
         )
 
-    def solved(self, moved: Array, zeros: ChangingZeros) -> tuple[Array, Array]:
-        """Return a mask of the rows for which the method ended, and their changes of logits.
+    def extra_gradient(self, gradient: Array, derivatives: Array) -> Array:
+        """Return the e_i of the next step, (m, size), after `solve`.
 
-        `moved` (m, size) are those of an empty S.
+        Parameters
+        ----------
+        gradient : ndarray of shape (m, size)
+            The gradient of the summed loss and the ridge at θ + `shift`, without the row.
+        derivatives : ndarray of shape (m, size, r)
+            The B_i.
         """
-        m, _, r = self.slopes.shape
-        signs = zeros._next_changes(moved, None)
-        change, ended = np.zeros((m, r)), np.zeros(m, dtype=bool)
-        at = np.arange(m)
+        zeros, B = self.zeros, derivatives
+        left_out = self.residual + np.einsum(
+            "mkl,ml->mk", self.curvature, np.einsum("msr,ms->mr", B, self.shift)
+        )
+        model = zeros.gradient + self.shift @ zeros.hessian
+        return np.asarray(gradient - model + np.einsum("msr,mr->ms", B, left_out))
+
+    def solve(self, extra: Array | None) -> Array:
+        """Minimise the model of each row; return a mask of those for which the method ended.
+
+        `extra` (m, size) are the e_i; None stands for zeros. The search for S begins with `signs`.
+        """
+        n = len(self.signs)
+        ended, at = np.zeros(n, dtype=bool), np.arange(n)
         for _ in range(MOST_STEPS):
-            at = at[np.count_nonzero(signs[at], axis=1) <= MOST_CHANGES]
+            at = at[np.count_nonzero(self.signs[at], axis=1) <= MOST_CHANGES]
             if not len(at):
                 break
-            change[at], moved, values = self._step(at, signs[at], zeros)
-            following = zeros._next_changes(moved, (signs[at], values))
-            is_same = (following == signs[at]).all(axis=1)
+            signs = self.signs[at]
+            moved, values = self._step(at, None if extra is None else extra[at])
+            following = self.zeros._next_changes(moved, (signs, values))
+            is_same = (following == signs).all(axis=1)
             ended[at[is_same]] = True
-            signs[at] = following
+            self.signs[at] = following
             at = at[~is_same]
-        return ended, change
+        return ended
 
-    def _step(self, at: Array, signs: Array, zeros: ChangingZeros) -> tuple[Array, Array, Array]:
-        """Solve the systems of the rows `at` for S with some signs, (rows, size).
+    def _step(self, at: Array, extra: Array | None) -> tuple[Array, Array]:
+        """Solve the systems of the rows `at` for their present S.
 
-        Returns the changes of the logits, (rows, r), `moved` and the values of S, (rows, size).
+        Returns `moved` and the values of S, both (rows, size), as in `_next_changes`.
         """
+        zeros, signs, all_slopes = self.zeros, self.signs[at], self.slopes[at]
+        active, r = zeros.is_active, all_slopes.shape[2]
+        lag, lagging = np.zeros(1), np.zeros((len(at), r))
+        if extra is not None:
+            # The changes of coordinates in A and of the other gradients by the extra gradient.
+            lag = extra[:, active] @ zeros.weights
+            lag[:, ~active] -= extra[:, ~active]
+            lagging = np.einsum("msr,ms->mr", all_slopes[:, active], extra[:, active])
         is_in = signs != 0.0
         width = int(is_in.sum(axis=1).max())
         index = np.argsort(~is_in, axis=1, kind="stable")[:, :width]
         valid = np.take_along_axis(is_in, index, 1)
-        slopes = np.take_along_axis(self.slopes[at], index[:, :, None], 1) * valid[:, :, None]
+        slopes = np.take_along_axis(all_slopes, index[:, :, None], 1) * valid[:, :, None]
         pairs = zeros.schur[index[:, :, None], index[:, None, :]]
         pairs *= valid[:, :, None] & valid[:, None, :]
-        r = slopes.shape[2]
         curvature, leverage = self.curvature[at], self.leverage[at]
         M = np.zeros((len(at), width + r, width + r))
         M[:, :width, :width] = -pairs
@@ -238,17 +325,20 @@ class _Systems:
         M[:, width:, :width] = curvature @ slopes.transpose(0, 2, 1)
         M[:, width:, width:] = np.eye(r) - curvature @ leverage
         # A coordinate in A becomes zero; another satisfies its optimality condition.
-        goal = np.where(zeros.is_active, zeros.theta, zeros.gradient + zeros.l1 * signs)
+        goal = np.where(active, zeros.theta, zeros.gradient + zeros.l1 * signs) - lag
         right = np.empty((len(at), width + r))
         right[:, :width] = -np.take_along_axis(goal, index, 1) * valid
-        right[:, width:] = self.residual[at]
+        right[:, width:] = self.residual[at] - np.einsum("mkl,ml->mk", curvature, lagging)
         solution = np.linalg.solve(M, right[:, :, None])[:, :, 0]
         some, rho = solution[:, :width] * valid, solution[:, width:]
         values = np.zeros(signs.shape)
         np.put_along_axis(values, index, some, 1)
-        moved = np.einsum("msr,mr->ms", self.slopes[at], rho) - values @ zeros.schur
-        change = np.einsum("mkl,ml->mk", leverage, rho) - np.einsum("mwr,mw->mr", slopes, some)
-        return change, moved, values
+        moved = np.einsum("msr,mr->ms", all_slopes, rho) - values @ zeros.schur - lag
+        inner = np.einsum("mkl,ml->mk", leverage, rho) - np.einsum("mwr,mw->mr", slopes, some)
+        self.change[at] = inner - lagging
+        in_A = np.where(is_in, -zeros.theta, moved)
+        self.shift[at] = np.where(active, in_A, np.where(is_in, values, 0.0))
+        return moved, values
 
 
 def _candidates(

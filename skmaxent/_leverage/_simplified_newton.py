@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from skmaxent._leverage._changing_zeros import ChangingZeros
 from skmaxent._leverage._inverse_hessian import (
     FreeCoefficients,
     InverseHessian,
@@ -95,6 +96,9 @@ class SimplifiedNewton:
     def _iterated(self, rows: Array, left_out: Array, outcomes: Array) -> tuple[Array, Array]:
         """Return the results of `logits_without` for few rows, whose fits share all passes."""
         fits = _Fits.of(self, rows, left_out, outcomes)
+        zeros = ChangingZeros.of(self.leverages, self.problem.terms)
+        if zeros is not None:
+            return self._with_changing_zeros(fits, zeros)
         theta = self.leverages.point.theta + fits.first_step()
         converged, active = np.zeros(len(rows), dtype=bool), np.arange(len(rows))
         before = np.full(len(rows), np.inf)
@@ -110,6 +114,34 @@ class SimplifiedNewton:
             active = active[goes_on]
             if not len(active):
                 break
+        return fits.logits(theta), converged
+
+    def _with_changing_zeros(self, fits: _Fits, zeros: ChangingZeros) -> tuple[Array, Array]:
+        """Return the results of `logits_without` for an L1 penalty, by proximal Newton steps."""
+        n, coordinates = len(fits.x), zeros.coordinates
+        steps, derivatives = zeros.all_steps(fits.rows), zeros.derivatives(fits.x)
+        known = np.zeros(steps.shift.shape)
+        extra: Array | None = None
+        before = np.full(n, np.inf)
+        converged, goes_on = np.zeros(n, dtype=bool), np.ones(n, dtype=bool)
+        everything = np.arange(n)
+        for number in range(MOST_STEPS):
+            # Rows that have converged or failed keep their results.
+            kept = steps.shift.copy()
+            ended = steps.solve(extra)
+            steps.shift[~goes_on] = kept[~goes_on]
+            change = steps.shift - known
+            squares = np.einsum("mj,mj->m", change, change @ zeros.hessian)
+            goes_on &= ended
+            theta = self.leverages.point.theta + coordinates.as_theta(steps.shift)
+            G = fits.smooth_gradient(theta, everything)
+            is_near = goes_on & (squares <= self.tolerance**2) & (number > 0)
+            converged |= is_near & zeros.is_optimal_elsewhere(G)
+            goes_on &= ~is_near & (squares < LEAST_DECREASE * before)
+            if not goes_on.any():
+                break
+            before, known = squares, steps.shift.copy()
+            extra = steps.extra_gradient(zeros.of_coordinates(G), derivatives)
         return fits.logits(theta), converged
 
 
@@ -192,20 +224,8 @@ class _Fits:
         penalty. The second result, (m,), is True for the fits whose held coefficients satisfy their
         optimality conditions.
         """
-        n, R, width = theta.shape
-        columns = self.objective.standardisation
-        coef, intercept = columns.coefficients(theta.reshape(n * R, width))
-        sums = self.objective.blocks.map_reduce(
-            _gradients, self.objective.likelihood, coef, intercept
-        )
-        of_X, of_logits = sums[0].reshape(n, R, -1), sums[1].reshape(n, R)
-        G = np.stack([columns.gradient(*each, 1.0) for each in zip(of_X, of_logits, strict=True)])
-        x, weights = self.x[which], self.left_out[which]
-        Z = self._logits(theta, which).T.copy()
-        self.objective.likelihood.probabilities(Z)
-        residual = weights[:, None] * (Z.T - self.targets[which])
-        G -= residual[:, :, None] * x[:, None, :]
-        total, terms = self.objective.total_weight, self.problem.terms
+        n, (total, terms) = len(theta), (self.objective.total_weight, self.problem.terms)
+        G = self.loss_gradient(theta, which)
         is_optimal = np.ones(n, dtype=bool)
         if all_coefficients_vary(terms) and self.free.is_reference:
             target = 0.0 if terms.target is None else terms.target
@@ -219,6 +239,30 @@ class _Fits:
                 is_optimal[b] = not others.any() and bool((penalty.project(W) == W).all())
         parts = [G[:, k, of_class] for k, of_class in enumerate(self.free.columns)]
         return np.concatenate(parts, axis=1), is_optimal
+
+    def loss_gradient(self, theta: Array, which: Array) -> Array:
+        """Return the gradients of the summed losses of some fits, (m, n_logits, n_features + 1)."""
+        n, R, width = theta.shape
+        columns = self.objective.standardisation
+        coef, intercept = columns.coefficients(theta.reshape(n * R, width))
+        sums = self.objective.blocks.map_reduce(
+            _gradients, self.objective.likelihood, coef, intercept
+        )
+        of_X, of_logits = sums[0].reshape(n, R, -1), sums[1].reshape(n, R)
+        G = np.stack([columns.gradient(*each, 1.0) for each in zip(of_X, of_logits, strict=True)])
+        x, weights = self.x[which], self.left_out[which]
+        Z = self._logits(theta, which).T.copy()
+        self.objective.likelihood.probabilities(Z)
+        residual = weights[:, None] * (Z.T - self.targets[which])
+        G -= residual[:, :, None] * x[:, None, :]
+        return np.asarray(G)
+
+    def smooth_gradient(self, theta: Array, which: Array) -> Array:
+        """Return the gradients of the losses and the ridge, (m, n_logits, n_features + 1)."""
+        G, terms = self.loss_gradient(theta, which), self.problem.terms
+        target = 0.0 if terms.target is None else terms.target
+        G[:, :, :-1] += self.objective.total_weight * terms.ridge * (theta[:, :, :-1] - target)
+        return G
 
     def newton_steps(self, gradient: Array, which: Array) -> Array:
         """Return the steps (H - H_i)⁻¹ g, (m, size), for gradients g in free coordinates.

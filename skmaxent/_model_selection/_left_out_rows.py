@@ -59,6 +59,11 @@ def refuse_for_rows(estimator: Any, arrays: tuple[Any, ...], routed: Any) -> Non
             "refit=False takes means of the coefficients of folds, and cv='loo' has no folds: "
             "leave out refit. The fit to all rows is that of the path, and is not made again."
         )
+    if estimator.max_iter == 0:
+        raise ValueError(
+            "cv='loo' needs fits that end at an optimum, from which one step leads to the fit "
+            "without an observation; expected max_iter of at least 1, found max_iter=0."
+        )
     given = {**routed.get("splitter", {}).get("split", {})}
     if given:
         raise ValueError(

@@ -246,6 +246,7 @@ def test_an_observation_alone_in_its_class_does_not_count():
     [
         ({"relax": True}, {}, "relaxed fits"),
         ({"refit": False}, {}, "refit=False"),
+        ({"max_iter": 0}, {}, "max_iter=0"),
         ({"scoring": "roc_auc_ovr"}, {}, "roc_auc_ovr"),
         ({"scoring": "balanced_accuracy"}, {}, "balanced_accuracy"),
         ({"cv": "LOO"}, {}, "cv"),
@@ -303,7 +304,7 @@ def test_rough_fits_of_the_path_change_scores_by_less_than_cv_tol(name, l1_ratio
     chosen = int(np.argmax(exact.Cs_ == exact.C_))
     assert abs(int(np.argmax(rough.Cs_ == rough.C_)) - chosen) <= 1
     error = np.abs(rough.scores_[0] - exact.scores_[0])[0, : chosen + 1]
-    assert (error < 0.05 * exact.scores_std_err_[0, : chosen + 1]).mean() > 0.8
+    assert (error < 0.05 * exact.scores_std_err_[0, : chosen + 1]).all()
     # The final fit is exact in both.
     fit = MaxentClassifier(C=rough.C_, l1_ratio=l1_ratio).fit(X, y)
     np.testing.assert_allclose(rough.predict_proba(X), fit.predict_proba(X), atol=1e-3)
