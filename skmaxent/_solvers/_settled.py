@@ -1,10 +1,13 @@
-"""Whether the length of a Newton step is a reliable estimate of the distance to the optimum."""
+"""Whether an estimated distance to the optimum is reliable: Newton steps may be far too short."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from skmaxent._objective._objective import MultinomialObjective
+from skmaxent._objective._penalty import Penalty
+from skmaxent._solvers._record import Outcome
+from skmaxent._solvers._solution import NEGLIGIBLE, root_size
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_array import on_host
 from skmaxent._storage._device_blocks import on_host_block
@@ -13,6 +16,14 @@ from skmaxent._typing import Array, KernelResult
 # If a Newton step changes no difference of logits by more than this, the curvatures of the rows at
 # its start and its end agree up to a factor of exp(0.1).
 SETTLED = 0.1
+# For nonsmooth penalties: if the certificate allows a distance to the optimum of more than this
+# multiple of the requested one, a step along the gradient tests whether F still falls.
+DOUBTFUL_DISTANCE = 10.0
+# A step that gains less than this share of the decrease that its length promises was cut.
+SHORT_GAIN = 0.05
+# Total loss, in nats, below which gradients are mostly noise, so that they prove nothing. It is
+# larger than SMALLEST_TOTAL, at which all is noise.
+NOISY_TOTAL = 1e-7
 # exp(-z) underflows to zero for larger z.
 UNDERFLOW = 745.0
 
@@ -88,3 +99,41 @@ def _top_and_margin(Z: Array) -> tuple[Array, Array]:
     """
     second, first = np.partition(Z, len(Z) - 2, axis=0)[-2:]
     return Z.argmax(axis=0), first - second
+
+
+def ended_in_a_short_step(outcome: Outcome) -> bool:
+    """Return whether the last step gained far less than its distance to the optimum had promised.
+
+    The curvature along the step was then wrong, and the distance at its end may be wrong as well.
+    """
+    if len(outcome.history) < 2:
+        return False
+    before, last = outcome.history[-2:]
+    root_n = root_size(outcome.point.objective.blocks.effective_size, before.value)
+    promised = 0.5 * (before.distance / root_n) ** 2
+    return before.distance > NEGLIGIBLE and before.value - last.value < SHORT_GAIN * promised
+
+
+def is_far_from_minimum(outcome: Outcome, penalty: Penalty, gap: float, tol: float) -> bool:
+    """Return whether a proximal gradient step shows that the optimum is further away than `tol`.
+
+    The step is tried only if `gap`, the certificate, leaves such a distance possible. Newton steps
+    do not show this distance if rows have probabilities near 0 and 1, because these rows have no
+    curvature. A proximal gradient step of size t needs only an upper bound 1/t of the curvature;
+    for standardised columns, half their number is one (Böhning 1992, Ann. Inst. Stat. Math. 44,
+    197-200). Such a step Δ lowers F by ‖Δ‖²/(2t) or more (Beck & Teboulle 2009, SIAM J. Imaging
+    Sci. 2, 183-202). The result is True if the certificate leaves the distance possible and the
+    total loss is so small that gradients are mostly rounding errors.
+    """
+    point, value = outcome.point, outcome.value
+    root_n = root_size(point.objective.blocks.effective_size, value)
+    limit = max(tol, NEGLIGIBLE)
+    if not root_n * np.sqrt(2.0 * gap * value) > DOUBTFUL_DISTANCE * limit:
+        return False
+    if point.objective.blocks.effective_size * value < NOISY_TOTAL:
+        return True
+    size = 2.0 / point.theta.shape[1]
+    end = penalty.prox(
+        point.theta - size * point.gradient, np.full((1, point.theta.shape[1]), size)
+    )
+    return bool(root_n * np.sqrt(np.sum(np.square(end - point.theta)) / size) > limit)

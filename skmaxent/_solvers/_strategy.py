@@ -13,7 +13,6 @@ from typing import Protocol
 import numpy as np
 
 from skmaxent._existence import Watch
-from skmaxent._objective._penalty import Penalty
 from skmaxent._solvers._certificate import TIGHT
 from skmaxent._solvers._merged_newton import newton_merged, suits_merged_rows
 from skmaxent._solvers._names import NEWTON
@@ -37,6 +36,7 @@ from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._sampled import sampled_start
 from skmaxent._solvers._scipy import METHODS, minimise_with_scipy
+from skmaxent._solvers._settled import ended_in_a_short_step, is_far_from_minimum
 from skmaxent._solvers._small import is_small, newton_small
 from skmaxent._solvers._small_nonsmooth import is_small_nonsmooth, newton_small_nonsmooth
 from skmaxent._solvers._smooth import newton
@@ -47,21 +47,16 @@ from skmaxent._solvers._solution import (
     Options,
     Solution,
     Status,
-    root_size,
 )
 from skmaxent._solvers._working_set import Screening, WorkingSet, minimise_on_working_sets
 from skmaxent._typing import Array
 
 # A smooth fit of a path is repeated with a more precise solver if the bound on its gap is larger.
 DOUBTFUL = 1e-3
-# For nonsmooth penalties: if the certificate allows a distance to the optimum of more than this
-# multiple of the requested one, a step along the gradient tests whether F still falls.
-DOUBTFUL_DISTANCE = 10.0
-# A step that gains less than this share of the decrease that its length promises was cut.
-SHORT_GAIN = 0.05
-# Total loss, in nats, below which gradients are mostly noise, so that they prove nothing. It is
-# larger than SMALLEST_TOTAL, at which all is noise.
-NOISY_TOTAL = 1e-7
+# If the bound on the gap of a large fit with a nonsmooth penalty is above LOOSE, the fit continues
+# to the share CLOSER of the requested distance. With a bound above UNKNOWN then, it has not
+# converged.
+CLOSER, LOOSE, UNKNOWN = 0.01, 0.02, 0.5
 # Hessian products after which the conjugate gradients of a small problem cost more than assembling
 # its Hessian in every iteration. Ordinary fits need some hundred.
 MANY_PRODUCTS = 2000
@@ -344,9 +339,12 @@ def minimise_nonsmooth(
         outcome = SOLVERS[options.solver](problem, start, options, record, watch)
         outcome = replace(outcome, preconditioner=None, newton_step=None)
     gap = _certified_gap(problem, outcome, least_bound)
+    is_affordable = affords_precise_nonsmooth(objective)
+    if not is_affordable and outcome.status is Status.CONVERGED and gap > LOOSE:
+        outcome, gap = _closer(problem, outcome, gap, options, record, watch, working, least_bound)
     status = _status_at_end(outcome, watch, gap)
-    least_bound = TIGHT if _ended_in_a_short_step(outcome) else least_bound
-    is_doubtful = _is_doubtful(status, gap, least_bound) and affords_precise_nonsmooth(objective)
+    least_bound = TIGHT if ended_in_a_short_step(outcome) else least_bound
+    is_doubtful = _is_doubtful(status, gap, least_bound) and is_affordable
     if is_doubtful and record.is_full:
         status = Status.MAX_ITER  # `proximal_newton_precise` would need another iteration
     elif is_doubtful:
@@ -355,14 +353,44 @@ def minimise_nonsmooth(
             gap = problem.gap_at(precise.point.theta, least_bound=least_bound)
             status = precise.status
             # A certificate of one bounds nothing.
-            is_unknown = gap >= 1.0 or _is_far_from_minimum(precise, penalty, gap, options.tol)
+            is_unknown = gap >= 1.0 or is_far_from_minimum(precise, penalty, gap, options.tol)
             if status is Status.CONVERGED and is_unknown:
                 precise = replace(precise, status=Status.PRECISION)
             watch = Watch(objective, *penalty.unbounded_signs)
             return _solution(problem, precise, watch, gap)
-    elif status is Status.CONVERGED and _is_far_from_minimum(outcome, penalty, gap, options.tol):
+    elif status is Status.CONVERGED and is_far_from_minimum(outcome, penalty, gap, options.tol):
         status = Status.PRECISION
     return problem.solution(replace(outcome, status=status), gap, **watch.found)
+
+
+def _closer(
+    problem: Problem,
+    outcome: Outcome,
+    gap: float,
+    options: Options,
+    record: Record,
+    watch: Watch,
+    working: WorkingSet,
+    least_bound: float,
+) -> tuple[Outcome, float]:
+    """Continue a converged fit to a smaller distance, because its certificate `gap` is large.
+
+    If the curvature of rows with probabilities near 0 and 1 is far below that of the model, as
+    where an outlier dominates a column, the distance by the model is far too small. Returned are
+    the outcome and its certificate. A fit that rounding, or `max_iter`, keeps from the smaller
+    distance has converged if its certificate is small, and no other has if it says nothing.
+    """
+    if record.is_full or options.solver not in NEWTON:
+        return outcome, gap
+    closer = replace(options, tol=CLOSER * options.tol)
+    found = _proximal_newton(problem, outcome.point.theta, closer, record, watch, working, None)
+    gap = _certified_gap(problem, found, least_bound)
+    status, is_near = found.status, found.history[-1].distance <= options.tol
+    if is_near and gap <= DOUBTFUL and status in (Status.PRECISION, Status.MAX_ITER):
+        status = Status.CONVERGED
+    elif status is Status.CONVERGED and gap > UNKNOWN:
+        status = Status.PRECISION
+    return replace(found, status=status), gap
 
 
 def _proximal_newton(
@@ -428,41 +456,3 @@ def _is_doubtful(status: Status, gap: float, least_bound: float) -> bool:
     if status is Status.CONVERGED:
         return gap > max(CERTIFIED, least_bound)
     return status is Status.PRECISION and gap > CERTIFIED
-
-
-def _ended_in_a_short_step(outcome: Outcome) -> bool:
-    """Return whether the last step gained far less than its distance to the optimum had promised.
-
-    The curvature along the step was then wrong, and the distance at its end may be wrong as well.
-    """
-    if len(outcome.history) < 2:
-        return False
-    before, last = outcome.history[-2:]
-    root_n = root_size(outcome.point.objective.blocks.effective_size, before.value)
-    promised = 0.5 * (before.distance / root_n) ** 2
-    return before.distance > NEGLIGIBLE and before.value - last.value < SHORT_GAIN * promised
-
-
-def _is_far_from_minimum(outcome: Outcome, penalty: Penalty, gap: float, tol: float) -> bool:
-    """Return whether a proximal gradient step shows that the optimum is further away than `tol`.
-
-    The step is tried only if `gap`, the certificate, leaves such a distance possible. Newton steps
-    do not show this distance if rows have probabilities near 0 and 1, because these rows have no
-    curvature. A proximal gradient step of size t needs only an upper bound 1/t of the curvature;
-    for standardised columns, half their number is one (Böhning 1992, Ann. Inst. Stat. Math. 44,
-    197-200). Such a step Δ lowers F by ‖Δ‖²/(2t) or more (Beck & Teboulle 2009, SIAM J. Imaging
-    Sci. 2, 183-202). The result is True if the certificate leaves the distance possible and the
-    total loss is so small that gradients are mostly rounding errors.
-    """
-    point, value = outcome.point, outcome.value
-    root_n = root_size(point.objective.blocks.effective_size, value)
-    limit = max(tol, NEGLIGIBLE)
-    if not root_n * np.sqrt(2.0 * gap * value) > DOUBTFUL_DISTANCE * limit:
-        return False
-    if point.objective.blocks.effective_size * value < NOISY_TOTAL:
-        return True
-    size = 2.0 / point.theta.shape[1]
-    end = penalty.prox(
-        point.theta - size * point.gradient, np.full((1, point.theta.shape[1]), size)
-    )
-    return bool(root_n * np.sqrt(np.sum(np.square(end - point.theta)) / size) > limit)
