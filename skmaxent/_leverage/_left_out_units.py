@@ -16,6 +16,11 @@ from skmaxent._leverage._leverages import Leverages, RowLeverages
 from skmaxent._model import _prediction
 from skmaxent._typing import Array
 
+# The largest product of the numbers of rows, of coefficients and of logits for which one step finds
+# the coefficients that become zero or nonzero without a row. It takes time for each row, and what
+# it changes is small against the standard error of a mean over more rows.
+MOST_FOR_ZEROS = 1 << 18
+
 
 @dataclass(frozen=True)
 class Units:
@@ -69,7 +74,9 @@ def left_out_units(fit: FittedRows, leverages: Leverages, weights: str) -> Units
     shape = n, len(outcomes)
     logits, change = np.empty((*shape, R)), np.empty(shape)
     hat, left_out = np.empty(shape), np.empty(shape)
-    zeros = ChangingZeros.of(leverages, fit.training.problem.terms)
+    zeros = None
+    if n * leverages.point.theta.size * R <= MOST_FOR_ZEROS:
+        zeros = ChangingZeros.of(leverages, fit.training.problem.terms)
     (df,) = leverages.map_reduce(_write_units, outcomes, zeros, logits, change, hat, left_out)
     row = np.repeat(np.arange(n), len(outcomes))
     if by_outcome:
