@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import Point
@@ -163,7 +164,8 @@ def _lower_on_manifold(
     if not len(some):
         return None
     ridge = _ridge(penalty, theta.shape)[some]
-    H = _with_curvature_of_shifts(H, point, penalty)
+    is_free = tangent.free & np.equal(penalty.l1, 0.0) & np.equal(penalty.ridge, 0.0)
+    H = _with_curvature_of_shifts(H, point, is_free)
     values, axes = np.linalg.eigh(H[np.ix_(some, some)] + np.diag(ridge))
     slope = axes.T @ (_loss_gradient(point) + tangent.gradient).ravel()[some]
     least = max(LEAST_EIGENVALUE * float(np.abs(values).max()), 1e-300)
@@ -178,29 +180,28 @@ def _lower_on_manifold(
     for step in steps:
         end = theta.copy(order="F")
         end.flat[some] += step
-        end = penalty.project(end)
+        end = penalty.recentre(penalty.project(end))
         end_value = value_at(end)
         if end_value < value - ROUNDED * abs(value):
             return _extended(theta, end, end_value, value_at, penalty)
     return None
 
 
-def _with_curvature_of_shifts(H: Array, point: Point, penalty: Penalty) -> Array:
+def _with_curvature_of_shifts(H: Array, point: Point, is_free: NDArray[np.bool_]) -> Array:
     """Return H, the Hessian of the loss, with curvature for equal changes in all classes.
 
     If logits are coupled, the loss does not change if a constant is added to the coefficients of a
-    column for all classes. Nor does the penalty for the columns without one. Such a direction
-    has no curvature, and rounding errors would make steps along it very long. For these columns,
-    the result has the mean absolute curvature of the column in this direction.
+    column for all classes. Nor does the penalty where `is_free`, which broadcasts to (R, d + 1),
+    is true for all of them. Such a direction has no curvature, and rounding errors would make steps
+    along it very long. For these columns, the result has the mean absolute curvature of the column
+    in this direction.
     """
     R, width = point.theta.shape
     if not point.objective.likelihood.is_coupled:
         return H
-    low, high = penalty.unbounded_signs
-    is_free = np.broadcast_to((low < 0.0) & (high > 0.0), (R, width)).all(axis=0)
     mean = np.abs(H.diagonal().reshape(R, width)).mean(axis=0)
     blocks = H.reshape(R, width, R, width).copy()
-    for j in np.flatnonzero(is_free):
+    for j in np.flatnonzero(np.broadcast_to(is_free, (R, width)).all(axis=0)):
         blocks[:, j, :, j] += mean[j] / R
     return blocks.reshape(H.shape)
 
@@ -264,9 +265,9 @@ def _nonsmooth_minimum(point: Point, H: Array, penalty: Penalty, damping: float)
     penalty here.
     """
     gradient, theta = _loss_gradient(point), point.theta
-    some, size, values, axes = _curvature(
-        _with_curvature_of_shifts(H, point, penalty), penalty, theta.shape
-    )
+    low, high = penalty.unbounded_signs
+    H = _with_curvature_of_shifts(H, point, (low < 0.0) & (high > 0.0))
+    some, size, values, axes = _curvature(H, penalty, theta.shape)
     curved = (axes * (values + damping)) @ axes.T * np.multiply.outer(size, size)
     curved.flat[:: len(some) + 1] -= _ridge(penalty, theta.shape)[some]
     matrix = np.zeros_like(H)
