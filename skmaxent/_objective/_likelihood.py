@@ -281,7 +281,7 @@ class Softmax:
         return shares
 
     def null_intercept(self, shares: Array) -> Array:
-        logs = np.log(shares)
+        logs = np.log(np.maximum(shares, LEAST_PROBABILITY))
         return np.asarray(logs - logs.mean())
 
 
