@@ -17,9 +17,9 @@ The softmax turns a vector of real numbers, the *logits*, into probabilities:
 
 From this definition the page derives the gradient that is used to train a classifier. The
 functions below compute each step. They take arrays, with the classes along the last axis. In the
-formulas :math:`t` is the target distribution of a row, which is 1 for the true class and 0 for the
-others if the class is known, :math:`x` contains the features of the row, and :math:`\delta_{ik}` is
-1 for :math:`i = k` and 0 otherwise.
+formulas :math:`t` is the target distribution of a row, :math:`x` contains the features of the row,
+and :math:`\delta_{ik}` is 1 for :math:`i = k` and 0 otherwise. If the class of the row is known,
+:math:`t` is 1 for this class and 0 for the others.
 
 .. list-table::
    :header-rows: 1
@@ -137,8 +137,8 @@ print("log_softmax ", log_softmax([0.0, 1000.0]))
 #
 # For every vector of finite logits the result is a probability distribution over the classes:
 #
-# 1. *Nonnegativity.* :math:`e^{z_i} > 0`, hence :math:`p_i > 0`. (In floating point a probability
-#    may be rounded to 0.)
+# 1. *Nonnegativity.* :math:`p_i \ge 0`. The softmax even has :math:`p_i > 0`, because
+#    :math:`e^{z_i} > 0`. (In floating point a probability may be rounded to 0.)
 # 2. *Sum of one.* :math:`\sum_i p_i = \sum_i e^{z_i} / \sum_j e^{z_j} = 1`.
 # 3. *Additivity.* Classes exclude each other, so that the probability of a set of classes is
 #    defined as the sum of their probabilities.
@@ -331,25 +331,29 @@ plt.show()
 # %%
 # For a linear model :math:`z = Wx + b` the chain rule gives the gradient :math:`(p - t)\,x^\top`
 # for :math:`W` and :math:`p - t` for :math:`b`. :func:`skmaxent.cross_entropy_coef_gradient`
-# computes the means of both over the rows. :class:`skmaxent.MaxentClassifier` with a ridge penalty
-# finds the coefficients at which the gradient of the penalised objective is zero: for :math:`n`
-# rows the first mean plus :math:`W/(Cn)` is zero. The second mean is zero, because intercepts are
-# not penalised.
+# computes the means of both over the :math:`n` rows. :class:`skmaxent.MaxentClassifier` with a
+# ridge penalty finds the coefficients at which the gradient of the penalised objective is zero. The
+# mean of :math:`(p - t)\,x^\top`, plus :math:`W/(Cn)`, is then zero. The mean of :math:`p - t` is
+# zero without such a term, because intercepts are not penalised. With two classes ``coef_`` is the
+# second row of :math:`W`, for which this holds. The first row of :math:`W` is fixed at zero.
 #
 # Gradient methods
 # ----------------
 #
 # Gradient descent repeatedly multiplies this gradient by a step size and subtracts the result from
-# the coefficients. The loss of a linear model is convex. If it has a minimum, gradient descent
-# converges to a minimum with every step size below :math:`2/L`, where no eigenvalue of the Hessian
-# exceeds :math:`L` at any coefficients. If one feature has much larger values than the others, this
-# step size is far too small for the coefficients of the others, and the descent takes very long.
-# The figure shows the descent for two features with the standard deviations 1 and 10, and for the
-# same features divided by their standard deviations.
+# the coefficients. The loss of a linear model is convex. Let :math:`L` be a number that no
+# eigenvalue of the Hessian exceeds, whatever the coefficients. If the loss has a minimum, gradient
+# descent converges to a minimum with every step size below :math:`2/L`. Here :math:`L` is half the
+# largest eigenvalue of :math:`X^\top X/n`, because no eigenvalue of the Jacobian
+# :math:`\operatorname{diag}(p) - p\,p^\top` exceeds 1/2. The code uses the step size :math:`1/L`.
+# If one feature has much larger values than the others, this step size is far too small for the
+# coefficients of the others, and the descent takes very long. The figure shows the descent for two
+# features with the standard deviations 1 and 10, and for the same features divided by their
+# standard deviations.
 #
-# The solver of :class:`skmaxent.MaxentClassifier` is Newton's method. It uses the Hessian of the
-# model without features as a preconditioner, so that the units and the correlation of the features
-# do not slow it down; see :doc:`/objective`. The example
+# The solver of :class:`skmaxent.MaxentClassifier` is Newton's method. Its first preconditioner is
+# the Hessian of the model without features, or a small Hessian is factored. The units and the
+# correlation of the features therefore hardly slow it down; see :doc:`/objective`. The example
 # :doc:`/gallery/large_data/gradient_methods` compares four methods on handwritten digits.
 
 rng = np.random.default_rng(0)
@@ -358,7 +362,7 @@ labels = (X @ [1.0, 0.1] + rng.logistic(size=300) > 0).astype(int)
 
 
 def descend(X, n_steps=200):
-    """Return the loss before each step. No eigenvalue of the Hessian exceeds one over the step."""
+    """Return the loss before each step. The step size is 1/L."""
     coef, losses = np.zeros((2, 2)), []
     step = 2 / np.linalg.eigvalsh(X.T @ X / len(X)).max()
     for _ in range(n_steps):
@@ -386,8 +390,8 @@ plt.show()
 # 1, and for :math:`T \to \infty` the distribution becomes uniform.
 #
 # Temperature scaling fits :math:`T` to rows that were not used for training, and so corrects
-# overconfident probabilities. In distillation, a small model is fitted to the probabilities of a
-# large one, which a high temperature makes more uniform.
+# overconfident probabilities. In distillation, a high temperature makes the probabilities of a
+# large model more uniform, and a small model is fitted to them.
 
 z = np.array([2.0, 1.0, 0.1, -1.0])
 temperatures = (0.25, 1.0, 4.0)
@@ -472,16 +476,16 @@ plt.show()
 #      - hidden layers; the slope does not vanish for large :math:`z`
 #
 # The first three functions saturate: their slope vanishes far from zero. In hidden layers
-# saturation slows learning down. At the output it does not if the loss is the cross-entropy,
-# because the slope cancels and the gradient is :math:`p - t`. ReLU has slope 1 for all positive
-# numbers and does not saturate there. Its weakness is the *dying unit*: if the input of a unit is
-# negative for all rows, the output and the slope of the unit are zero for all rows. The weights of
-# the unit then get no gradient and stop changing. Steps of the training that are too large can
-# cause this. Leaky ReLU, which has a small slope for negative numbers, avoids it.
+# saturation slows learning down. At the output, with a softmax or sigmoid and the cross-entropy, it
+# does not, because the slope cancels and the gradient is :math:`p - t`. ReLU has slope 1 for all
+# positive numbers and does not saturate there. Its weakness is the *dying unit*: if the input of a
+# unit is negative for all rows, the output and the slope of the unit are zero for all rows. The
+# weights of the unit then get no gradient and stop changing. Steps of the training that are too
+# large can cause this. Leaky ReLU, which has a small slope for negative numbers, avoids it.
 #
 # The next code draws the weights of a hidden layer of 50 units at random, and counts the units
-# whose slope is zero for all of the 300 rows above. Too large a step can make the bias strongly
-# negative. Most units then die.
+# whose slope is zero for all of the 300 rows of the section on gradient methods. Too large a step
+# can make the bias strongly negative. Most units then die.
 
 hidden = X @ rng.normal(size=(2, 50))
 for bias in (0.0, -50.0, -100.0):

@@ -4,9 +4,9 @@ Softmax layer of a neural network
 
 The last layer of a neural network for classification, the softmax layer, is multinomial logistic
 regression on the activations of the layer before. `MaxentClassifier` can replace the softmax layer:
-it finds the optimal coefficients for the given activations, which the training of the network
-only approaches. This example compares both during the training of a small network. It also fits
-the classifier to random features.
+for the given activations it finds the minimum of the mean loss plus a ridge penalty, whereas the
+training only approaches a minimum of the network's own objective. This example compares both during
+the training of a small network. It also fits the classifier to random features.
 """
 
 # %%
@@ -37,9 +37,9 @@ def hidden(network, X):
 
 # %%
 # After 1, 2, 4, ... epochs of training, the last layer of the network is compared with a
-# `MaxentClassifier` that is fitted to the same activations. The output is for test images. Early in
-# the training the activations are still nearly random, and already lead to an accuracy of 0.84 if
-# the last layer is optimal.
+# `MaxentClassifier` that is fitted to the same activations. The output is for test images. After
+# one epoch the activations are still nearly random. With the `MaxentClassifier` their accuracy is
+# already 0.84, and with the network's own last layer it is less than 0.2.
 
 network = MLPClassifier((32,), learning_rate_init=0.002, random_state=0)
 epochs, own, ours = [1, 2, 4, 8, 16, 32, 64], [], []
@@ -60,8 +60,9 @@ for epoch in epochs:
 # %%
 # Random features
 # ---------------
-# Features need not be trained. 500 random Fourier features, which approximate a Gaussian kernel,
-# lead to a higher accuracy on test images than the pixels.
+# Features need not be trained. A `MaxentClassifier` on the pixels is already as accurate on these
+# small images as the network. 500 random Fourier features, which approximate a Gaussian kernel,
+# lead to a higher accuracy.
 
 raw = MaxentClassifier(C=1.0).fit(X_train, y_train).score(X_test, y_test)
 random = make_pipeline(

@@ -12,11 +12,11 @@ are the digits that come with scikit-learn, with noise added to the pixels.
 # ``CalibratedClassifierCV`` of scikit-learn (1.8 or later) does the scaling. ``FrozenEstimator``
 # keeps it from fitting the classifier again.
 #
-# The output is for test images. The calibration error is the mean difference between predicted
-# probabilities and observed shares, over groups of images with similar probabilities. For the
-# top-label error the probability is the largest of an image, and the share is that of correct
-# predictions. The class-wise error is the mean over the ten digits, each with its own probability
-# and share.
+# The output is for test images. The calibration error is the mean absolute difference between
+# predicted probabilities and observed shares, over groups of images with similar probabilities,
+# weighted by the sizes of the groups. The top-label error compares the largest probability of an
+# image with the share of correct predictions. The class-wise error compares the probability of a
+# digit with the share of images that show it, and is the mean over the ten digits.
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -107,12 +107,13 @@ runs = {
 # The same methods in preconditioned coordinates
 # ----------------------------------------------
 #
-# In the model without features all rows have the same probabilities, and the Hessian is a
-# Kronecker product that is cheap to factor. `MaxentObjective.preconditioned` changes to coordinates
-# in which this Hessian is the identity. The curvature in these coordinates has a bound too. The
-# Hessian of the model without features is at least the smallest share of a class times
-# :math:`X^\top X/n`, and the Hessian at any other point is at most half of :math:`X^\top X/n`. The
-# curvature is therefore at most one over twice the smallest share.
+# In the model without features all rows have the same probabilities, and the Hessian is a Kronecker
+# product that is cheap to factor. `MaxentObjective.preconditioned` changes to coordinates in which
+# this Hessian is nearly the identity. The curvature in these coordinates has a bound too. Let
+# :math:`\pi` be the smallest share of a class. For coefficients whose sum over the classes is zero,
+# the Hessian of the model without features is at least :math:`\pi X^\top X/n`, and the Hessian at
+# any other point is at most half of :math:`X^\top X/n`. The curvature is therefore at most about
+# :math:`1/(2\pi)`. The inverse of this bound is the ``step``.
 
 preconditioned = objective.preconditioned()
 step = 2.0 * np.bincount(y).min() / len(y)

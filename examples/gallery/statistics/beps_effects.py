@@ -58,7 +58,8 @@ results = infer(model, X, y)
 # Table
 # -----
 # The table has a column for each party except the reference, which is the Conservative party. A
-# cell contains a relative risk ratio and its 95 % confidence interval. For example, one step more
+# cell contains a relative risk ratio, which is the exponential of a coefficient, and its 95 %
+# confidence interval. For example, one step more
 # of the opinion on Blair multiplies the odds of Labour against the Conservatives by 2.28.
 summary = results.summary()
 ratios = np.exp(summary[["coef", "lower", "upper"]])
@@ -78,8 +79,8 @@ display.ax_.set_title("Relative risk ratios and 95 % intervals")
 # Predictions
 # -----------
 # The ratio of an interaction is hard to interpret. Predicted probabilities are easier to read. The
-# figure is for a voter with the mean of all other numbers and the more frequent gender. Without
-# knowledge, the probabilities depend little on the attitude towards Europe. With the most
+# figure is for a voter with the mean of every other numeric variable and the more frequent gender.
+# Without knowledge, the probabilities depend little on the attitude towards Europe. With the most
 # knowledge, they depend strongly on it.
 plt.rcParams["axes.prop_cycle"] = plt.cycler(color=list(colors.values()))
 display = PredictionsDisplay.from_results(results, "Europe", by="political.knowledge")

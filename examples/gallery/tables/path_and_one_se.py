@@ -10,7 +10,9 @@ scikit-learn.
 
 # %%
 # The penalty treats all coefficients alike, so that the result of a lasso depends on the units of
-# the features. Each feature is therefore divided by its standard deviation.
+# the features. ``StandardScaler`` therefore divides each feature by its standard deviation, here
+# over all rows. For an estimate of the loss on new data, use ``standardize=True`` instead, which
+# computes the standard deviations without the rows that a fold holds out.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_breast_cancer
@@ -35,8 +37,8 @@ for C, n in list(zip(path.Cs, path.n_nonzero, strict=True))[::6]:
     print(f"C = {C:8.4f}: {n:2d} features")
 
 # %%
-# ``selection="best"``, the default, chooses the penalty with the best mean score over the folds,
-# which is minus the log loss. ``"one_standard_error"`` chooses the strongest penalty whose mean
+# The score is minus the log loss. ``selection="best"``, the default, chooses the penalty with the
+# best mean score over the folds. ``"one_standard_error"`` chooses the strongest penalty whose mean
 # score is at most one standard error below the best. The standard error is half the width of the
 # band in the figure. The rule gives a model with fewer features and a slightly larger loss.
 best = MaxentClassifierCV(Cs=Cs, l1_ratios=[1.0], cv=10).fit(X, y)

