@@ -176,8 +176,8 @@ def headline(real):
     )
     if bounds:
         text += (
-            f" It includes {len(bounds)} lower bounds, because no other solver reached the gap "
-            f"within its time limit in {_named(bounds)}."
+            f" It includes {len(bounds)} lower bounds: in the cases {_named(bounds)} of the "
+            "benchmark no other solver reached the gap within its time limit."
         )
     if missed:
         text += f" It does not include {_named(missed)}, where skmaxent does not reach the gap."

@@ -8,7 +8,8 @@ what it returns, what its warnings mean, and how to treat unbalanced classes. Fo
 categories and missing values, read :doc:`Getting started <getting_started>`.
 
 The data are 178 wines made from three cultivars of grapes. Their 13 measurements are in different
-units: the largest value is 1680 for proline and 1.71 for hue.
+units: the largest value is 1680 for proline and 1.71 for hue. The figures need matplotlib,
+which ``.venv/bin/pip install matplotlib`` installs.
 """
 
 import warnings
@@ -38,8 +39,9 @@ X_train.describe().T[["mean", "std", "max"]].round(2)
 #
 # X is an array, a sparse matrix, or a DataFrame of pandas or polars. Its columns are numbers
 # without missing values. y holds one label for each row: numbers, strings or booleans. The solver
-# converges without scaling of the features. ``optimality_gap_`` is an upper bound on the relative
-# distance of the objective from its minimum.
+# converges without scaling of the features, but the penalty depends on their units unless you set
+# ``standardize=True``. ``optimality_gap_`` is an upper bound on the relative distance of the
+# objective (the loss plus the penalty) from its minimum.
 
 clf = MaxentClassifier().fit(X_train, y_train)
 print("classes:", list(clf.classes_))
@@ -101,12 +103,14 @@ ax.legend(frameon=False, loc="upper left")
 # Searches and cross-validation
 # -----------------------------
 #
-# The classifier works in pipelines, cross-validation and searches of scikit-learn. A faster way to
-# choose ``C`` is ``MaxentClassifierCV``; see :doc:`Choose the penalty </penalties>`.
+# The classifier works in pipelines, cross-validation and searches of scikit-learn. Before you
+# choose ``C`` for features in different units, set ``standardize=True``. ``MaxentClassifierCV``
+# chooses ``C`` faster; see :doc:`Choose the penalty </penalties>`.
 
 scores = cross_val_score(clf, X_train, y_train, scoring="neg_log_loss")
 print(f"log loss in cross-validation: {-scores.mean():.3f}")
-search = GridSearchCV(MaxentClassifier(), {"C": [0.01, 0.1, 1, 10, 100]}, scoring="neg_log_loss")
+standardized = MaxentClassifier(standardize=True)
+search = GridSearchCV(standardized, {"C": [0.01, 0.1, 1, 10, 100]}, scoring="neg_log_loss")
 print(search.fit(X_train, y_train).best_params_)
 
 # %%
@@ -116,7 +120,8 @@ print(search.fit(X_train, y_train).best_params_)
 # scikit-learn's ``LogisticRegression`` often issues a ``ConvergenceWarning`` on data in raw units,
 # because its default solver, lbfgs, stops after ``max_iter`` iterations, before the optimum.
 # ``MaxentClassifier`` minimises the same objective, with a preconditioner that adapts to the units.
-# The errors are differences from ``LogisticRegression`` with a very small ``tol``.
+# The output compares the coefficients of both with those of ``solver="newton-cholesky"`` and a very
+# small ``tol``.
 
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
@@ -140,8 +145,9 @@ print(f"largest error of a coefficient, skmaxent: {abs(clf.coef_ - exact.coef_).
 #      - Raise ``max_iter``. The message says how far the optimum is, in standard errors of the
 #        coefficients.
 #    * - ``ConvergenceWarning``: the classes are separated
-#      - Set a finite ``C`` or ``bias_reduction="mean"``. Without them no finite coefficients are
-#        optimal. See *Separation* in :doc:`Inference </inference>`.
+#      - Set a finite ``C`` or ``bias_reduction="jeffreys"``. Otherwise the likelihood grows with
+#        the coefficients, and no finite coefficients are optimal. See *Separation* in
+#        :doc:`Inference </inference>`.
 #    * - ``ConvergenceWarning``: floating-point precision
 #      - Rescale or centre the column that the message names, look for outliers in it, and pass
 #        float64 data.

@@ -60,7 +60,8 @@ print(X_train.isna().sum().to_string())
 # measurements by the median, and missing categories by the most frequent category. It turns each
 # category into a column of zeros and ones, and standardises the measurements to mean 0 and standard
 # deviation 1. The solver would converge without this. The penalty needs it: the same length would
-# be shrunk more in metres, where its coefficient is a larger number, than in millimetres.
+# be shrunk more in metres, where its coefficient is a larger number, than in millimetres. (If all
+# columns are measurements, ``MaxentClassifier(standardize=True)`` does the same.)
 
 measurements = ["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"]
 categories = ["island", "sex"]
@@ -80,11 +81,13 @@ model = make_pipeline(columns, MaxentClassifier())
 model.fit(X_train, y_train)
 
 # %%
-# No ``ConvergenceWarning`` was issued, so the solver converged. In addition, ``optimality_gap_`` is
-# an upper bound on the relative distance of the objective from its minimum.
+# The fit minimises the *objective*: the mean log loss of the training rows, which is explained
+# below, plus a ridge (L2) penalty. No ``ConvergenceWarning`` was issued, so the solver converged.
+# In addition, ``optimality_gap_`` is an upper bound on how far the objective is above its minimum,
+# as a share of the objective.
 
 classifier = model[-1]
-print(f"bound on the relative distance from the minimum: {classifier.optimality_gap_:.0e}")
+print(f"share of the objective above its minimum: at most {classifier.optimality_gap_:.0e}")
 print(f"accuracy on the held-out penguins: {model.score(X_test, y_test):.3f}")
 
 # %%
@@ -101,9 +104,8 @@ probabilities.head().round(3)
 # %%
 # The log loss measures how good probabilities are. It is the mean of :math:`-\log p`, where
 # :math:`p` is the probability that the model gave to the true species of a penguin. A perfect model
-# has a log loss of zero. The fit minimises the log loss of the training rows plus the penalty. For
-# comparison, a model without features gives every penguin the shares of the species in the training
-# rows as probabilities.
+# has a log loss of zero. For comparison, a model without features gives every penguin the shares of
+# the species in the training rows as probabilities.
 
 shares = y_train.value_counts(normalize=True).sort_index()
 without_features = np.tile(shares, (len(y_test), 1))
@@ -163,8 +165,8 @@ CVCurveDisplay.from_estimator(chosen, ax=ax)
 ax.set_title("Cross-validation of the training rows")
 
 # %%
-# The curve is minus the log loss, so that larger values are better. The dashed line marks a
-# stronger penalty, whose score is within one standard error of the best. The axis at the top counts
+# The curve is minus the log loss, so that larger values are better. The dashed line marks the
+# strongest penalty whose score is within one standard error of the best. The axis at the top counts
 # the features with nonzero coefficients: with a ridge penalty all of them. ``l1_ratios=[1.0]``
 # would compare lasso penalties, which set coefficients to exactly zero. To choose parameters of the
 # whole pipeline, use scikit-learn's ``GridSearchCV``.
@@ -175,8 +177,8 @@ ax.set_title("Cross-validation of the training rows")
 # With two classes there is a single logit, that of ``classes_[1]``, the second class in sorted
 # order. A positive coefficient makes this class more likely. The example compares Adélie and
 # Chinstrap penguins, without a penalty (``C=np.inf``). The length of the bill is left out. With it,
-# the model would separate the two species without error, and a fit without a penalty would not
-# exist (see *Separation* in :doc:`Inference </inference>`).
+# the model would separate the two species without error, and the maximum-likelihood estimate would
+# not exist (see *Separation* in :doc:`Inference </inference>`).
 
 two = penguins[penguins["species"].isin(["Adelie", "Chinstrap"])].dropna()
 X2 = two[["bill_depth_mm", "flipper_length_mm", "body_mass_g", "sex"]].astype({"sex": str})
@@ -195,8 +197,9 @@ logit[-1].coef_frame().round(4)
 # -------------------------
 #
 # A fit without a penalty is a maximum-likelihood estimate. For such a fit, ``infer`` computes
-# standard errors, tests and confidence intervals. Its arguments are the fitted pipeline and the
-# rows of the fit.
+# standard errors, tests and confidence intervals. (For a ridge, it computes standard errors of a
+# posterior, without p-values.) Its arguments are the fitted pipeline and the rows of the fit.
+# Without a pipeline, ``clf.infer(X, y)`` does the same for a fitted classifier ``clf``.
 
 results = infer(logit, X2, y2)
 print(results)
@@ -214,8 +217,9 @@ results.summary(exponentiate=True).round(3)
 # -------
 #
 # ``average_comparisons`` says by how much probabilities change, on average over the penguins. The
-# variables are those of the DataFrame, before any encoding. The flipper length rises by one
-# millimetre, centred at its value, and the sex changes from female to male.
+# variables are those of the DataFrame, before any encoding. The flipper length changes from half a
+# millimetre below to half a millimetre above the value of each penguin, and the sex from female to
+# male.
 
 effects = results.average_comparisons(variables=["flipper_length_mm", "sex"])
 effects[effects["class"] == "Chinstrap"][["contrast", "estimate", "std_err", "lower", "upper"]]

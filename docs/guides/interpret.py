@@ -7,10 +7,11 @@ explains odds and relative risk ratios, the sign with two classes, how coefficie
 changes of probabilities, and three measures of feature importance.
 
 The data are 944 voters of the American National Election Study of 1996, which come with
-statsmodels. The classes are the parties with which voters identify. The features are the age in
-years, education (levels 1 to 7), household income (levels 1 to 24), how many times per week the
-voter watches television news (``TVnews``), and how the voters see themselves, from liberal (1) to
-conservative (7).
+statsmodels; ``.venv/bin/pip install statsmodels matplotlib`` installs what this page needs. The
+classes are the parties with which voters identify. The features are the age in years, education
+(levels 1 to 7), household income (levels 1 to 24), how many times per week the voter watches
+television news (``TVnews``), and how the voters see themselves, from liberal (1) to conservative
+(7).
 """
 
 import matplotlib.pyplot as plt
@@ -138,9 +139,10 @@ ax.set_title("Probability of each party over the position of the voter")
 # - *How much worse are predictions without its information?* ``permutation_importance`` of
 #   scikit-learn shuffles one column and measures by how much the score falls. Use rows that were
 #   not used for the fit. Here the score is minus the log loss. Values near or below zero mean that
-#   the feature does not help.
+#   the feature does not help on these rows.
 # - *Is it related to the classes at all?* ``likelihood_ratio_test`` fits again without the feature.
-#   A small p-value is evidence of a relation, and does not mean that the relation is strong.
+#   A small p-value is evidence of a relation, which may be too weak to improve predictions, as for
+#   ``educ``.
 
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 permuted = permutation_importance(
@@ -178,15 +180,17 @@ for ax, column, unit in zip(axes, importance.columns[:2], units, strict=True):
 # Penalties and class weights
 # ---------------------------
 #
-# - A penalty makes coefficients smaller, and ratios closer to 1. With ``C=1``, the default, the
-#   effect is small if there are many rows, and large if there are few. Use ``C=np.inf`` if you
-#   report coefficients. The usual standard errors are not valid for a lasso.
+# - A penalty makes coefficients smaller, and ratios closer to 1. With ``C=1``, the default, which
+#   is a ridge, the effect is larger if there are few rows, and for features in units that make
+#   their coefficients large. Use ``C=np.inf`` if you report coefficients. For a ridge, ``infer``
+#   computes standard errors of a posterior, without p-values. For a lasso, it raises
+#   ``ValueError``.
 # - Class weights change mainly the intercepts, and hence all probabilities. The other coefficients
 #   keep their meaning. For standard errors, pass ``weights="probability"`` to ``infer``. The guide
 #   :doc:`fit_and_predict` explains class weights.
-# - If a category is coded by dummy variables without one level, their coefficients are relative to
-#   the level that was left out. With dummy variables for all levels and a ridge penalty, they are
-#   relative to the mean of the levels.
+# - If one level of a category has no dummy variable, the coefficients of the other levels are
+#   relative to this level. With dummy variables for all levels and a ridge penalty (without
+#   ``standardize``), they are relative to the mean of the levels.
 #
 # What to read next
 # -----------------
