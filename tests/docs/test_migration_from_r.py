@@ -174,7 +174,7 @@ def probabilities(anes96):
 
 @effects.row("`comparisons()`, `avg_comparisons()`")
 def comparisons(anes96):
-    estimates(anes96.average_comparisons(), "avg_comparisons")
+    estimates(anes96.average_comparisons(), "avg_comparisons")  # of Python's marginaleffects
     assert len(anes96.comparisons("educ")) == 944 * 7
 
 
@@ -192,6 +192,8 @@ def arguments(anes96):
     found = anes96.predictions(datagrid(educ=[3, 4]), hypothesis="pairwise", conf_level=0.9)
     table = anes96.predictions(datagrid(educ=[3, 4]))["estimate"].to_numpy().reshape(2, -1)
     np.testing.assert_allclose(found["estimate"], table[0] - table[1], atol=1e-12)
+    found = anes96.predictions(datagrid(educ=[3, 4]), hypothesis="b0 = b1")
+    assert found["estimate"].item() == pytest.approx(table[0, 0] - table[0, 1], abs=1e-12)
 
 
 @effects.row('`plot_predictions(m, condition = c("age", "gender"))`')
@@ -279,7 +281,7 @@ def found_classes(name):
     return FIRTH[f"alligators_{name}"]["classes"]
 
 
-@brglm2.row('`brmultinom(y ~ a, data)`, `type = "AS_mean"`', "`ref`", "`summary(m)`, `vcov(m)`")
+@brglm2.row('`brmultinom(y ~ a, data, type = "AS_mean")`', "`ref`", "`summary(m)`, `vcov(m)`")
 def mean_bias_reduction():
     found, name = firth("mean", "AS_mean")
     expected = pd.DataFrame(

@@ -15,11 +15,14 @@ from helpers.migration_rows import Rows
 from statsmodels.datasets import anes96
 from statsmodels.discrete.tests.results.results_discrete import Anes
 
-from skmaxent import MaxentClassifier, datagrid, infer
+from skmaxent import MaxentClassifier, SurveyDesign, datagrid, infer
 
 stata = Rows("Stata: `mlogit`")
 RECORDED = Anes.mnlogit_basezero
-TESTS = json.loads((ORACLES / "tests_beps.json").read_text())
+TESTS, CLUSTERS, SURVEYS = (
+    json.loads((ORACLES / f"{name}.json").read_text())
+    for name in ("tests_beps", "vcov_cluster", "svyglm")
+)
 ANES = anes96.load_pandas()
 X, Y = ANES.exog, ANES.endog.astype(int)
 CLASSIFIER = MaxentClassifier(C=np.inf, tol=1e-9).fit(X, Y)
@@ -57,6 +60,64 @@ def robust():
     model = sm.MNLogit(Y, X.assign(constant=1.0)).fit(disp=0, cov_type="HC0", tol=1e-12)
     expected = np.asarray(model.bse).T * np.sqrt(len(Y) / (len(Y) - 1))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@stata.row("`vce(cluster g)`")
+def clusters():
+    # By Stata's manual G/(G - 1), which is R's vcovCL(type = "HC0").
+    rows, g = DATA[["age", "Blair", "Europe"]], (7 * np.arange(len(DATA)) ** 2) % 41
+    clf = MaxentClassifier(C=np.inf, tol=1e-10).fit(rows, VOTE)
+    found = clf.infer(rows, VOTE, cov_type="cluster", groups=g, small_sample="units")
+    errors = np.roll(found.std_errors, 1, axis=1).ravel()
+    np.testing.assert_allclose(errors, CLUSTERS["multinom"]["HC0"], rtol=2e-5)
+
+
+def schools():
+    """Rows, classes and weights of a sample of schools, and the classifier fitted to them."""
+    known = SURVEYS["data"]["strat"]
+    rows = pd.DataFrame(known["data"])[["ell", "mobility"]].astype(float)
+    y, w = np.array(known["three"]), np.array(known["weights"], float)
+    return rows, y, w, MaxentClassifier(C=np.inf, tol=1e-11).fit(rows, y, w)
+
+
+def covariance_of_r(design):
+    """R's covariance of a design, with the intercept of each class after its slopes."""
+    last = [1, 2, 0, 4, 5, 3]
+    return np.array(SURVEYS[f"{design}_multinom"]["vcov"])[np.ix_(last, last)]
+
+
+@stata.row("`[pw=w]`")
+def sampling_weights():
+    rows, y, w, clf = schools()
+    found = clf.infer(rows, y, w, weights="probability", small_sample="units")
+    expected = covariance_of_r("weights_alone")
+    np.testing.assert_allclose(found.covariance, expected, rtol=1e-6)
+
+
+@stata.row("`[fw=w]`")
+def frequency_weights():
+    w = np.arange(len(VOTE)) % 3
+    rows, repeated = DATA[["age", "Blair"]], np.repeat(np.arange(len(VOTE)), w)
+    weighted = MaxentClassifier(C=np.inf, tol=1e-10).fit(rows, VOTE, w).infer(rows, VOTE, w)
+    rows, y = rows.iloc[repeated], VOTE.iloc[repeated]
+    whole = MaxentClassifier(C=np.inf, tol=1e-10).fit(rows, y).infer(rows, y)
+    np.testing.assert_allclose(weighted.std_errors, whole.std_errors, rtol=1e-6)
+
+
+@stata.row("`svyset psu [pw=w], strata(st)`, `svy: mlogit`")
+def designs():
+    rows, y, w, clf = schools()
+    pairs = SURVEYS["pairs"]
+    design = SurveyDesign(pairs["strata"], pairs["psu"], weights=w, nest=True)
+    found = clf.infer(rows, y, design=design)
+    np.testing.assert_allclose(found.covariance, covariance_of_r("pairs_linear"), rtol=1e-6)
+
+
+@stata.row("`constraint`, `constraints()`")
+def constraints():
+    with pytest.raises(TypeError, match="constraints"):
+        MaxentClassifier(constraints=1)
+    assert len(BEPS.linear_test("Labour:Europe = Liberal Democrat:Europe")) == 1
 
 
 @stata.row("`estat ic`")
@@ -129,12 +190,14 @@ def likelihood_ratio():
     assert found["df"] == RECORDED.df_model
 
 
-@stata.row("`mlogtest, wald`")
-def wald_tests():
+@stata.row("`mlogtest, wald`, `mlogtest, lr`")
+def tests_of_features():
     expected = pd.DataFrame(TESTS["beps"]["wald"]).set_index("term")["type3"]
-    found = BEPS.wald_test()["chi2"]
+    ratios = pd.DataFrame(R["anova3"]).set_index("_row")["LR Chisq"]
+    found, by_ratios = BEPS.wald_test()["chi2"], BEPS.likelihood_ratio_test()["chi2"]
     for ours, theirs in (("age", "age"), ("Blair", "Blair"), ("gender_male", "gender")):
         assert found[ours] == pytest.approx(expected[theirs], rel=1e-5)
+        assert by_ratios[ours] == pytest.approx(ratios[theirs], rel=1e-5)
 
 
 def combined(found, name):

@@ -41,6 +41,21 @@ def test_columns_and_terms_are_those_of_model_matrix(formula):
     assert assign == R[formula]["term"]
 
 
+def test_booleans_are_numbers_and_factors_of_booleans_are_logicals_of_r():
+    flag = DATA["age"] > 40
+    data = DATA.assign(flag=flag)
+    made = {
+        formula: FormulaTransformer(formula).fit_transform(data).to_numpy()
+        for formula in ("age:flag", "age:C(flag)", "C(flag) - 1", "age * flag", "age * C(flag)")
+    }
+    age = DATA["age"].to_numpy(float)
+    assert_allclose(made["age:flag"], np.column_stack([age * flag]))
+    # The columns of R's model.matrix for `~ age:flag` and `~ flag - 1`.
+    assert_allclose(made["age:C(flag)"], np.column_stack([age * ~flag, age * flag]))
+    assert_allclose(made["C(flag) - 1"], np.column_stack([~flag, flag]))
+    assert_allclose(made["age * flag"], made["age * C(flag)"])
+
+
 @pytest.mark.parametrize("formula", R)
 def test_sparse_columns_are_the_same(formula):
     columns = FormulaTransformer(formula, sparse_output=True)

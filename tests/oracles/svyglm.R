@@ -37,6 +37,8 @@ out <- list(version = c(R.version.string, paste("survey", packageVersion("survey
 out$data <- list(strat = design_of(apistrat, as.character(apistrat$stype), NULL, apistrat$fpc),
                  clus1 = design_of(apiclus1, NULL, apiclus1$dnum, apiclus1$fpc))
 out$strat <- of(strat); out$clus1 <- of(clus1); out$clus1_without_fpc <- of(clus1w)
+alone <- svydesign(id = ~1, weights = ~pw, data = apistrat)
+out$weights_alone_multinom <- multi(alone, apistrat)
 out$strat_multinom <- multi(strat, apistrat); out$clus1_multinom <- multi(clus1, apiclus1)
 # Subpopulations.
 out$clus1_domain <- of(subset(clus1, stype == "E"))
@@ -61,7 +63,7 @@ pd <- svydesign(id = ~un, strata = ~st, weights = ~pw, data = pairs, nest = TRUE
 out$pairs <- list(strata = pairs$st, psu = pairs$un)
 brr <- as.svrepdesign(pd, type = "BRR"); fay <- as.svrepdesign(pd, type = "Fay", fay.rho = 0.3)
 set.seed(1); boot <- as.svrepdesign(pd, type = "subbootstrap", replicates = 20)
-out$pairs_linear <- of(pd)
+out$pairs_linear <- of(pd); out$pairs_linear_multinom <- multi(pd, pairs)
 out$brr <- c(of(brr), list(repweights = unname(weights(brr, "analysis")), scale = brr$scale))
 out$fay <- c(of(fay), list(repweights = unname(weights(fay, "analysis")), scale = fay$scale))
 out$bootstrap <- c(of(boot), list(repweights = unname(weights(boot, "analysis")), scale = boot$scale))
