@@ -51,9 +51,13 @@ print(f"{sentences['language'].value_counts().max()} sentences for each")
 # ``TfidfVectorizer`` of scikit-learn turns each sentence into a sparse row of weighted counts
 # (TF-IDF). Here the features are strings of one or two characters (character n-grams). With
 # ``analyzer="word"``, the default of ``TfidfVectorizer``, the features are words. The classifier
-# never makes the sparse matrix dense. The printed ``optimality_gap_`` is an upper bound on how far
-# the objective is above its minimum, relative to the objective
-# (:doc:`certificate </solvers>`).
+# never makes the sparse matrix dense. ``optimality_gap_`` is an upper bound on the relative
+# distance of the objective from its minimum (:doc:`certificate </solvers>`).
+#
+# TF-IDF values are small and need large coefficients, which ``C=1``, the default, shrinks too much.
+# On a quarter of the training sentences, after a fit to the others, the log loss was 0.85 with
+# ``C=1``, 0.38 with ``C=30`` and 0.36 with ``C=100``. :doc:`Choose the penalty </penalties>` says
+# how to choose ``C`` by cross-validation.
 
 model = make_pipeline(
     TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 2), min_df=3), MaxentClassifier(C=30)
@@ -110,7 +114,7 @@ for ax, language in zip(axes, ["english", "dutch", "german", "swedish"], strict=
 # ----------------
 #
 # The table has the five pairs of a class and a wrong prediction that occur most often in the test
-# sentences.
+# sentences. The two scripts of Chinese, which share many characters, are confused most.
 
 predicted = model.predict(test["text"])
 mistakes = pd.crosstab(test["language"], predicted).rename_axis(index="class", columns="predicted")
@@ -163,7 +167,7 @@ pd.DataFrame(sizes).T.rename_axis("features").astype({"coefficients": int}).roun
 #   nonzero features in a row, times the number of classes. The :doc:`benchmark </benchmark>` has
 #   cases with text and with 300 classes.
 # - **Several labels for each row.** For tags, for example, use
-#   :class:`skmaxent.MultilabelMaxentClassifier`, with ``link="softmax"`` if there are very many.
+#   :class:`skmaxent.MultilabelMaxentClassifier` (:doc:`/targets`).
 # - **Embeddings.** Vectors from a neural network, for texts or images, are dense features. Pass
 #   their array to the classifier.
 #
