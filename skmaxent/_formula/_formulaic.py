@@ -345,6 +345,8 @@ def _explained(data: pd.DataFrame) -> Iterator[None]:
         more = f" The columns {listed(missing)} have missing values." if missing else ""
         if isinstance(error.__cause__, NameError):
             more = " Functions that formulaic lacks are passed by context={'name': function}."
+        elif isinstance(error.__cause__, TypeError) and "^" in str(error):
+            more = " Write ** for a power: ^ is Python's exclusive or within code such as I(x^2)."
         raise ValueError(f"{error}{more}") from error
 
 

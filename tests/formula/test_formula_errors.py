@@ -36,6 +36,7 @@ DATA = pd.DataFrame(
         ("born.dt.year", r"Write {born.dt.year} in braces"),
         ("C", r"uses \['C'\]"),
         ("double(age)", r"'double' is not defined.*context=\{'name': function\}"),
+        ("I(age^2)", r"Write \*\* for a power"),
         ("np.mean(age)", "has a single value; expected one for each of 6 rows"),
         ("np.unique(region)", "has 3 values; expected one for each of 6 rows"),
         ("np.where(age > 40, 'old', 'young')", r"dtype <U5; expected numbers. Write C\(...\)"),
