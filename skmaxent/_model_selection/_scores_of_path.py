@@ -30,7 +30,7 @@ SHARE_OF_REFITS, FEW_REFITS = 0.5, 50
 # and its standard error there differ from the interpolated ones by more than INTERPOLATION_ERROR
 # standard errors in sum, both halves of the interval are divided again. Where the score is s
 # standard errors below the best, the limit is larger by FAR_ERROR s, up to MOST_ERROR.
-STRIDE, INTERPOLATION_ERROR, FAR_ERROR, MOST_ERROR = 16, 0.04, 0.01, 0.1
+STRIDE, INTERPOLATION_ERROR, FAR_ERROR, MOST_ERROR = 16, 0.03, 0.01, 0.05
 # The limit is at least this share of the mean squared change of the logits by leaving out a row.
 # The error of a Newton step was mostly more than that for simulated data, iris and wine.
 STEP_ERROR = 2e-3
