@@ -342,7 +342,8 @@ class CVCurveDisplay:
         band of one standard error at the l1_ratio of the best score. Vertical lines mark the best C
         and the smallest C, the strongest penalty, whose mean score is within one standard error of
         the best. The axis at the top shows the mean number of features with nonzero coefficients
-        over folds, rounded, at the same l1_ratio as the band.
+        over folds, rounded, at the same l1_ratio as the band. With ``cv="loo"``, circles mark the
+        Cs with exact fits; scores far from them are less accurate.
 
         Parameters
         ----------
@@ -399,6 +400,11 @@ class CVCurveDisplay:
             C, mean, error = rows[["C", "mean_score", "standard_error"]].to_numpy().T
             label = f"l1_ratio = {ratio:g}" if len(ratios) > 1 else None
             self.lines_ += ax.plot(C, mean, color=f"C{i}", label=label)
+            exact = getattr(cv, "n_refits_", np.zeros((len(ratios), 0)))[i].nonzero()[0]
+            exact = exact[np.isfinite(cv.Cs_[exact])]
+            if len(exact):
+                values = cv.scores_[0, i, exact]
+                ax.plot(cv.Cs_[exact], values, "o", color=f"C{i}", label="exact fits without a row")
             if i == best[0]:
                 ax.fill_between(
                     C, mean - error, mean + error, color=f"C{i}", alpha=0.2, linewidth=0

@@ -151,6 +151,10 @@ def test_table_and_curve_have_the_standard_errors_over_observations():
     ratio = int(np.argmax(cv.l1_ratios_ == cv.l1_ratio_))
     band = display.ax_.collections[0].get_paths()[0].vertices[:, 1]
     assert band.max() == pytest.approx((cv.scores_[0, ratio] + cv.scores_std_err_[ratio]).max())
+    circles = [line for line in display.ax_.lines if line.get_marker() == "o"]
+    assert len(circles) == cv.n_refits_.any(axis=1).sum() > 0
+    drawn = np.sort(np.concatenate([line.get_ydata() for line in circles]))
+    np.testing.assert_array_equal(drawn, np.sort(cv.scores_[0][cv.n_refits_ > 0]))
     plt.close(display.figure_)
 
 
