@@ -404,7 +404,8 @@ class CVCurveDisplay:
             exact = exact[np.isfinite(cv.Cs_[exact])]
             if len(exact):
                 values = cv.scores_[0, i, exact]
-                ax.plot(cv.Cs_[exact], values, "o", color=f"C{i}", label="exact fits without a row")
+                name = "exact fits without a row" if i == best[0] else None
+                ax.plot(cv.Cs_[exact], values, "o", color=f"C{i}", label=name)
             if i == best[0]:
                 ax.fill_between(
                     C, mean - error, mean + error, color=f"C{i}", alpha=0.2, linewidth=0
