@@ -295,7 +295,7 @@ class Effects:
         estimates, errors = found
         hypothesis = request.hypothesis
         if hypothesis is not None:
-            if request.has_null:
+            if request.hypothesis_is_number:
                 null = float(hypothesis)
             else:
                 V = self.delta.covariance

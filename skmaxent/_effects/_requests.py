@@ -25,15 +25,25 @@ class Request:
 
     Attributes
     ----------
-    newdata : None, "mean", DataGrid or data
-    by : False, True, str or list of str
+    newdata : None, "mean", DataGrid, data frame or array-like
+        The rows to compute estimates for, as in `InferenceResults.predictions`. None stands for the
+        rows of the fit, and "mean" for one average row.
+    by : bool, None, str or list of str
+        False or None: estimates for each row. True: averages over all rows. Names of variables: an
+        average for each combination of their values.
     offset, sample_weight : array-like or None
         The offsets and the weights of the rows of `newdata`.
     conf_level : float
+        The confidence level of the intervals.
     interval : {"delta", "logit", "simulation", "bootstrap"}
+        How the intervals are computed.
     hypothesis : None, float, str, list of str or array
+        A number is the value of the estimates under the null hypothesis. The other values, except
+        None, are functions of the estimates to report in their place.
     n_draws : int
+        The number of draws of a simulation.
     random_state : int, RandomState or None
+        The seed of the draws.
 
     Raises
     ------
@@ -68,7 +78,7 @@ class Request:
                 "sample_weight weighs rows in averages, and by=False averages none: expected "
                 "by=True, or variables to average by."
             )
-        if self.has_null and not self._is_finite_number():
+        if self.hypothesis_is_number and not self._is_finite_number():
             raise ValueError(f"hypothesis must be a finite number, found {self.hypothesis!r}.")
 
     @property
@@ -77,7 +87,7 @@ class Request:
         return self.by is not None and self.by is not False
 
     @property
-    def has_null(self) -> bool:
+    def hypothesis_is_number(self) -> bool:
         """Whether the hypothesis is a number, the value of the estimates under the null."""
         given = self.hypothesis
         return given is not None and not isinstance(given, str) and np.ndim(given) == 0
@@ -85,7 +95,7 @@ class Request:
     @property
     def has_functions(self) -> bool:
         """Whether the hypothesis is about functions of the estimates, such as contrasts."""
-        return self.hypothesis is not None and not self.has_null
+        return self.hypothesis is not None and not self.hypothesis_is_number
 
     def _is_finite_number(self) -> bool:
         """Return whether the hypothesis is a finite real number."""

@@ -17,9 +17,9 @@ from skmaxent._existence._margins import (
     Pairs,
     RawDirection,
     classes_and_pairs,
-    has_weight,
     host_kernel,
     logit_changes,
+    rows_with_weight,
     targets_of,
 )
 from skmaxent._existence._scaled_rows import (
@@ -81,7 +81,7 @@ def tied_squares(
         tied = np.abs(scaled_margins(some, pairs, direction, scales)) <= limit
         _, counts = classes_and_pairs(some, pairs)
         T = tied * counts
-        weights = has_weight(some).astype(float)
+        weights = rows_with_weight(some).astype(float)
         U = logit_changes(some, other) / largest_entries(some, scales)
         if pairs.is_coupled:
             # Squared changes about the mean of the tied classes are `count` times the curvature at
@@ -136,7 +136,7 @@ def information(
         curvature = P if pairs.is_coupled else P * (1.0 - P)
         H = H + _curvature_sums(curvature, X[:, columns], weights * size**2, pairs.is_coupled)
         g = g + ((P - T) * (weights * size)) @ X
-        n_pairs += float(((counts.sum(axis=0) - pairs.is_coupled) * has_weight(some)).sum())
+        n_pairs += float(((counts.sum(axis=0) - pairs.is_coupled) * rows_with_weight(some)).sum())
     return np.asarray(H), np.asarray(g), n_pairs
 
 
@@ -158,4 +158,4 @@ def largest_change(
     else:
         # q = p - p (1 - p) u is between 0 and 1 where u (1 - p) < 1 and -u p < 1.
         change = np.where(counts > 0.0, np.maximum(U * (1.0 - P), -U * P), 0.0)
-    return (change[:, has_weight(block)].max(initial=0.0),)
+    return (change[:, rows_with_weight(block)].max(initial=0.0),)

@@ -1,9 +1,18 @@
 """Kernels over blocks of rows: by how much a direction raises a row's own classes over the others.
 
-A direction D of the coefficients changes the logits of a row. The margin of a pair of a row and a
-class is the change of the logit of the row's own class minus the change of the logit of the class.
-A pair gains if its margin is positive, and loses if it is negative. A kernel is a function of a
-block of rows that `Storage.map_reduce` calls for each block. R is the number of logits.
+A direction D of the coefficients changes the logits of a row, and so the margins of its pairs:
+
+- For softmax, a pair is a row and a class. Its margin is the change of the logit of the row's own
+  class minus the change of the logit of the class.
+- For sigmoids, a pair is a row and a label. Its margin is the change of the logit towards the row's
+  target. If the target is between 0 and 1, every change u is a loss, and the margin is -|u|.
+
+A pair gains if its margin is positive, and loses if it is negative. D separates pairs that gain. R
+is the number of logits: of classes for softmax, of labels for sigmoids, and 1 for a single label.
+Two classes are a single sigmoid.
+
+A kernel is a function of a block of rows that `Storage.map_reduce` calls for each block. The caller
+of `map_reduce` passes a ufunc that combines the results of the blocks.
 """
 
 from __future__ import annotations
@@ -33,8 +42,9 @@ class RawDirection(NamedTuple):
     coef : ndarray of shape (R, n_features)
     intercept : ndarray of shape (R,)
     intercept_size : ndarray of shape (R,)
-        Each intercept is a sum, and its size the sum of the absolute values of the terms, to which
-        the rounding error is proportional.
+        The intercept for X as given is that for centred columns minus Σ_j coef_j center_j. Its size
+        is the sum of the absolute values of these terms, to which its rounding error is
+        proportional.
     """
 
     coef: Array
@@ -51,7 +61,8 @@ class Pairs(NamedTuple):
     label : int or None
         The position of a label, for several sigmoids; None for all logits.
     face : RawDirection
-        Pairs that this direction separates do not count.
+        The sum of the directions of recession found so far, or zeros (see `Directions`). Pairs that
+        it separates do not count.
     """
 
     likelihood: Any
@@ -85,10 +96,14 @@ def to_host_memory(argument: Any) -> Any:
 def classes_and_pairs(block: Block, pairs: Pairs) -> tuple[Array, Array]:
     """Return which classes each row has, and which of its pairs count, both of shape (R, rows).
 
-    A pair of a row and a class counts (1, else 0) where the direction `pairs.face` does not
-    separate the class from those of the row. For softmax the first array is 1 for the classes of
-    the row, else 0. For sigmoids it is 1 for a row that has the label, -1 for a row that does not,
-    0.5 for a row with a target between, and 0 for pairs that do not count.
+    Returns
+    -------
+    own : ndarray of shape (R, rows)
+        For softmax 1 for the classes of the row, else 0. For sigmoids 1 if the row has the label,
+        -1 if it does not, 0.5 if its target is between, and 0 for pairs that do not count.
+    counts : ndarray of shape (R, rows)
+        1 for pairs that count, whose margin along `pairs.face` is not positive up to rounding; else
+        0.
     """
     targets = targets_of(block, pairs)
     if pairs.is_coupled:
@@ -134,9 +149,10 @@ def rounding_scales(block: Block, direction: RawDirection) -> Array:
 
 
 def margins_of_classes(U: Array, own: Array, is_coupled: bool) -> Array:
-    """Return the margins of the pairs of each row with each class, (R, rows).
+    """Return the margins of the pairs of each row with each class or label, (R, rows).
 
-    If a row has several classes, its margins are those of its class that gains least.
+    If a row of a softmax has several classes, its margins are those of its class whose logit
+    increases least. Margins of sigmoids are 0 where `own` is 0.
 
     Parameters
     ----------
@@ -152,7 +168,7 @@ def margins_of_classes(U: Array, own: Array, is_coupled: bool) -> Array:
     return np.asarray(np.where(np.abs(own) == 1.0, own * U, np.where(own == 0.0, 0.0, -np.abs(U))))
 
 
-def counting_margins(block: Block, pairs: Pairs, direction: RawDirection) -> tuple[Array, Array]:
+def margins_that_count(block: Block, pairs: Pairs, direction: RawDirection) -> tuple[Array, Array]:
     """Return the classes of the rows, and margins divided by the scale of rounding, both (R, rows).
 
     The classes are those of `classes_and_pairs`. Margins of pairs that do not count are 0.
@@ -162,7 +178,7 @@ def counting_margins(block: Block, pairs: Pairs, direction: RawDirection) -> tup
     return own, np.where(counts > 0.0, margins, 0.0) / rounding_scales(block, direction)
 
 
-def has_weight(block: Block) -> Array:
+def rows_with_weight(block: Block) -> Array:
     """Return which rows have a positive weight, (rows,)."""
     if block.weights is None:
         return np.ones(block.stop - block.start, dtype=bool)
@@ -179,23 +195,24 @@ def on_device_of(block: Block, values: Array) -> Any:
 @host_kernel
 def largest_loss_and_gain(block: Block, pairs: Pairs, direction: RawDirection) -> tuple[Any, Any]:
     """Return the largest loss and the largest gain of a pair, divided by the scale of rounding."""
-    _, margins = counting_margins(block, pairs, direction)
-    margins = margins[:, has_weight(block)]
+    _, margins = margins_that_count(block, pairs, direction)
+    margins = margins[:, rows_with_weight(block)]
     return -margins.min(initial=0.0), margins.max(initial=0.0)
 
 
 @host_kernel
 def least_gain(block: Block, pairs: Pairs, direction: RawDirection) -> tuple[Any, Any]:
-    """Return the least margin of a row and another class, and 0 or -1 if a row has several classes.
+    """Return the least margin of a row and another class, and -1 if a row has several classes.
 
-    If a row has several classes, complete separation is impossible, because the loss of the row
-    grows if one of these classes gains on another. All pairs must count.
+    The second result is 0 if each row has one class, and for sigmoids. If a row has several
+    classes, complete separation is impossible, because the loss of the row grows if one of these
+    classes gains on another. Margins are divided by the scale of rounding. All pairs must count.
     """
-    own, margins = counting_margins(block, pairs, direction)
-    margins = margins[:, has_weight(block)]
+    own, margins = margins_that_count(block, pairs, direction)
+    margins = margins[:, rows_with_weight(block)]
     if not pairs.is_coupled:
         return margins.min(initial=np.inf), 0.0
-    own = own[:, has_weight(block)]
+    own = own[:, rows_with_weight(block)]
     single = own.sum(axis=0) == 1.0
     others = np.where(own == 0.0, margins, np.inf)
     return others.min(initial=np.inf), np.where(single, 0.0, -1.0).min(initial=0.0)
@@ -203,9 +220,13 @@ def least_gain(block: Block, pairs: Pairs, direction: RawDirection) -> tuple[Any
 
 @host_kernel
 def gains_of_classes(block: Block, pairs: Pairs, direction: RawDirection) -> KernelResult:
-    """Return the largest gain of a row of each class, (R,); for sigmoids, that of any row."""
-    own, margins = counting_margins(block, pairs, direction)
-    margins = margins * has_weight(block)
+    """Return for each class (R,) the largest margin of its rows over any other class, at least 0.
+
+    For sigmoids the result is a single number, the largest margin of all pairs. Margins are divided
+    by the scale of rounding.
+    """
+    own, margins = margins_that_count(block, pairs, direction)
+    margins = margins * rows_with_weight(block)
     if not pairs.is_coupled:
         return (margins.max(initial=0.0),)
     return ((own * margins.max(axis=0)).max(axis=1, initial=0.0),)
@@ -214,15 +235,15 @@ def gains_of_classes(block: Block, pairs: Pairs, direction: RawDirection) -> Ker
 @host_kernel
 def largest_relative_margin(block: Block, pairs: Pairs, direction: RawDirection) -> KernelResult:
     """Return the largest absolute margin of a counting pair, divided by the scale of rounding."""
-    _, margins = counting_margins(block, pairs, direction)
-    return (np.abs(margins)[:, has_weight(block)].max(initial=0.0),)
+    _, margins = margins_that_count(block, pairs, direction)
+    return (np.abs(margins)[:, rows_with_weight(block)].max(initial=0.0),)
 
 
 def are_separated(block: Block, pairs: Pairs) -> Array:
     """Return which rows of positive weight the face separates from some class, (rows,)."""
     rows = on_host_block(block)
     _, counts = classes_and_pairs(rows, to_host_memory(pairs))
-    return on_device_of(block, (counts == 0.0).any(axis=0) & has_weight(rows))
+    return on_device_of(block, (counts == 0.0).any(axis=0) & rows_with_weight(rows))
 
 
 @host_kernel
@@ -238,4 +259,4 @@ def largest_loss_to_gain(
     losses = -margins_of_classes(logit_changes(block, other), own, pairs.is_coupled)
     strict = gains > STRICT_GAIN * rounding_scales(block, direction)
     ratio = np.where(strict, losses / np.where(strict, gains, 1.0), 0.0)
-    return (ratio[:, has_weight(block)].max(initial=0.0),)
+    return (ratio[:, rows_with_weight(block)].max(initial=0.0),)

@@ -17,11 +17,11 @@ from skmaxent._existence._margins import (
     Pairs,
     RawDirection,
     classes_and_pairs,
-    has_weight,
     host_kernel,
     logit_changes,
     margins_of_classes,
     on_device_of,
+    rows_with_weight,
     to_host_memory,
 )
 from skmaxent._objective._objective import MultinomialObjective
@@ -74,11 +74,11 @@ def _column_sizes(block: Block, scales: ColumnScales) -> tuple[Array, Any]:
     Only rows of positive weight count.
     """
     center, scale = scales
-    weights = has_weight(block) / largest_entries(block, scales)
+    weights = rows_with_weight(block) / largest_entries(block, scales)
     X = abs(block.X if block.is_sparse else block.X - center)
     sums = X.T @ weights
     out = np.append(np.asarray(sums) / scale[:-1], weights.sum() / scale[-1])
-    return out, float(has_weight(block).sum())
+    return out, float(rows_with_weight(block).sum())
 
 
 def largest_entries(block: Block, scales: ColumnScales) -> Array:
@@ -136,7 +136,7 @@ def scaled_margins(
     """
     own, counts = classes_and_pairs(block, pairs)
     margins = margins_of_classes(logit_changes(block, direction), own, pairs.is_coupled)
-    weights = has_weight(block) / largest_entries(block, scales)
+    weights = rows_with_weight(block) / largest_entries(block, scales)
     return np.asarray(np.where(counts > 0.0, margins, 0.0) * weights)
 
 
@@ -178,5 +178,5 @@ def gain_sums(block: Block, pairs: Pairs, scales: ColumnScales) -> tuple[Array]:
             G = counts.sum(axis=0) * own - own.sum(axis=0) * counts
         else:
             G = np.where(np.abs(own) == 1.0, own, 0.0)
-        total = total + (G * has_weight(some)) @ X
+        total = total + (G * rows_with_weight(some)) @ X
     return (np.asarray(total),)

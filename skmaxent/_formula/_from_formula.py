@@ -43,22 +43,22 @@ def from_formula(
     formula : str
         The response, a tilde and the terms, such as ``"vote ~ age + C(region)"``; see
         `FormulaTransformer` for the terms. The response is a column of labels, or ``cbind(a, b,
-        c)``: columns with the number of observations of the classes that they are named for. A dot
-        stands for all columns but the response, the weights and the offset. A formula with ``- 1``
-        has no intercept, and ``"vote ~ 1"`` nothing else.
+        c)``: a column of counts for each class, named like the class. A dot stands for all columns
+        but the response, the weights and the offset. A formula with ``- 1`` has no intercept, and
+        ``"vote ~ 1"`` has only an intercept.
     data : data frame of shape (n_samples, n_columns)
         Of pandas, polars or narwhals, or a table of pyarrow.
     sample_weight : str or array-like of shape (n_samples,), default=None
         Weights of the rows, or the name of their column. Arrays and Series are matched by position.
     offset : str, dict or array-like, default=None
-        Known part of the logits: for two classes the name of a column, that of the log-odds of
+        Known part of the logits: for two classes the name of the column to add to the log-odds of
         ``classes_[1]``; for more a dict from each class to the name of its column; or an array or
         frame as in `MaxentClassifier.fit`. Predictions need the offset of their rows too:
         ``pipe.predict_proba(new, offset=new["name"])``. ``offset(...)`` in a formula is refused.
     na_action : {"raise", "drop"}, default="raise"
         What to do with rows that have a missing value in a column that the formula, the weights or
-        the offset use. "drop" fits without them, knots and means included, and warns of their
-        number.
+        the offset use. "drop" leaves these rows out, also when knots and means of terms are
+        computed, and warns how many they are.
     context : dict, default=None
         Further functions and values that the formula may use.
     C : float, default=np.inf
@@ -111,9 +111,9 @@ def from_formula(
     frame = eager_frame(data, "data")
     columns = column_names(frame)
     response = response_of(left, columns)
-    _refuse_unknown("sample_weight", _named(sample_weight), columns)
-    _refuse_unknown("offset", _named(offset), columns)
-    others = {*response.columns, *_named(sample_weight), *_named(offset)}
+    _refuse_unknown("sample_weight", _columns_named_by(sample_weight), columns)
+    _refuse_unknown("offset", _columns_named_by(offset), columns)
+    others = {*response.columns, *_columns_named_by(sample_weight), *_columns_named_by(offset)}
     terms = library.parse(right, [name for name in columns if name not in others])
     fit_intercept = library.has_intercept(terms)
     _refuse_other_intercept(formula, fit_intercept, parameters)
@@ -129,8 +129,9 @@ def from_formula(
         raise ValueError(f"formula={formula!r} has the response {overlap} among its terms.")
     needed = pandas_frame(frame, [name for name in columns if name in {*inputs, *others}])
     rows = _complete_rows(needed, inputs, na_action)
-    weights = _of_rows(_column_or_array(sample_weight, needed), rows, needed, "sample_weight")
-    shift = _of_rows(_column_or_array(offset, needed), rows, needed, "offset")
+    n_rows = len(needed)
+    weights = _of_rows(_column_or_array(sample_weight, needed), rows, n_rows, "sample_weight")
+    shift = _of_rows(_column_or_array(offset, needed), rows, n_rows, "offset")
     needed = needed if rows is None else needed.iloc[rows]
 
     transformer = FormulaTransformer(right, context=context)
@@ -164,7 +165,7 @@ def _refuse_other_intercept(formula: str, has_intercept: bool, parameters: dict[
         )
 
 
-def _named(given: Any) -> list[str]:
+def _columns_named_by(given: Any) -> list[str]:
     """Return the names of columns in the argument `sample_weight` or `offset`; [] for arrays."""
     if isinstance(given, str):
         return [given]
@@ -181,7 +182,8 @@ def _refuse_unknown(argument: str, names: list[str], columns: list[str]) -> None
 def _column_or_array(given: Any, data: pd.DataFrame) -> Any:
     """Return the values of the argument `sample_weight` or `offset`.
 
-    They are those of the columns that the argument names, or the argument itself.
+    The result is an array for the name of a column, a frame with a column for each class for a
+    dict, and else the argument itself.
     """
     import pandas as pd
 
@@ -201,13 +203,14 @@ def _complete_rows(data: pd.DataFrame, inputs: list[str], na_action: str) -> Arr
         All columns that the fit uses.
     inputs : list of str
         The columns that the terms use. With "raise" their missing values are not errors here,
-        because the formula may replace them: the evaluation of the formula checks its factors.
+        because the formula may replace them: the terms are checked after they are evaluated.
     na_action : {"raise", "drop"}
 
     Raises
     ------
     ValueError
-        If rows have missing values, and `na_action` is "raise".
+        If `na_action` is "raise", and the response, the weights or the offset have missing values.
+        The message counts the missing values of all columns.
     """
     missing = data.isna()
     judged = missing if na_action == "drop" else missing.drop(columns=inputs)
@@ -224,10 +227,14 @@ def _complete_rows(data: pd.DataFrame, inputs: list[str], na_action: str) -> Arr
     )
 
 
-def _of_rows(given: Any, rows: Array | None, data: pd.DataFrame, name: str) -> Any:
-    """Return the entries of `sample_weight` or `offset` for the rows of the fit."""
+def _of_rows(given: Any, rows: Array | None, n_rows: int, name: str) -> Any:
+    """Return the entries of `sample_weight` or `offset` for the rows of the fit.
+
+    `rows` are the positions of these rows, or None for all, and `name` is that of the argument.
+    Raises ValueError if the length is not `n_rows`, the number of rows of the data.
+    """
     if given is None or rows is None or np.ndim(given) == 0:
         return given
-    if len(given) != len(data):
-        raise ValueError(f"{name} has {len(given)} rows; expected {len(data)}, one for each row.")
+    if len(given) != n_rows:
+        raise ValueError(f"{name} has {len(given)} rows; expected {n_rows}, one for each row.")
     return safe_indexing(given, rows)

@@ -70,10 +70,10 @@ class Observations:
         return np.asarray(self.table.argmax(axis=1))
 
     def totals(self, sample_weight: Array | None = None) -> Array:
-        """Return the weighted number of observations of each class, shape (n_classes,).
+        """Return numbers proportional to the weighted numbers of observations of the classes.
 
-        Weights, counts and multiplicities are divided by their largest values, so that no sum
-        overflows.
+        The shape is (n_classes,). A set is an observation of each of its classes. Weights, counts
+        and multiplicities are divided by their largest values, so that no sum overflows.
         """
         weights = None if sample_weight is None else sample_weight / sample_weight.max()
         if self.codes is None:
@@ -99,10 +99,14 @@ class Observations:
     def total_weight(
         self, sample_weight: Array | None = None, class_weight: Array | None = None
     ) -> float:
-        """Return the sum over observations of the sample weight times the class weight."""
+        """Return the sum over observations of the sample weight times the class weight.
+
+        `class_weight` (n_classes,) are factors of the classes. Sets have no class weights.
+        """
         if class_weight is None:
             weights = self.per_row(sample_weight)
             return float(self.n_samples if weights is None else weights.sum())
+        assert not self.are_sets
         if self.codes is None:
             by_class = self.table if sample_weight is None else self.table * sample_weight[:, None]
             return float((by_class @ class_weight).sum())
@@ -119,16 +123,16 @@ class Observations:
         }
         return replace(self, **parts)
 
-    def without_classes(self, unseen: Array) -> tuple[Observations, Array]:
+    def without_classes(self, left_out: Array) -> tuple[Observations, Array]:
         """Return the observations without those of some classes, and the positions of their rows.
 
-        `unseen` (n_classes,) is a mask of the classes to leave out. Their counts become zero, and
+        `left_out` (n_classes,) is a mask of the classes to leave out. Their counts become zero, and
         rows without any other observation are dropped.
         """
         if self.codes is not None:
-            kept = np.flatnonzero(~unseen[self.codes])
+            kept = np.flatnonzero(~left_out[self.codes])
             return self.rows(kept), kept
-        counts = np.where(unseen, 0.0, self.table)
+        counts = np.where(left_out, 0.0, self.table)
         kept = np.flatnonzero(counts.any(axis=1))
         return replace(self, counts=counts[kept]), kept
 

@@ -21,7 +21,7 @@ from skmaxent._storage._place import to_host
 from skmaxent._storage._row_blocks import check_finite
 from skmaxent._typing import Array
 
-# A function of logits, which it may overwrite, and of the axis of the logits of a row.
+# f(Z, axis): a function of logits Z, which it may overwrite. The logits of a row are along `axis`.
 Function = Callable[[Array, int], Array]
 
 
@@ -88,7 +88,10 @@ def log_sigmoids(Z: Array, axis: int) -> Array:
 
 
 def normalised_sigmoids(Z: Array, axis: int) -> Array:
-    """Return the logistic functions of a row's logits over their sum; equal shares if it is 0."""
+    """Return the logistic functions of a row's logits divided by their sum.
+
+    If the sum is 0, the result is equal shares.
+    """
     P = _expit(Z)
     total = P.sum(axis=axis, keepdims=True)
     return np.where(total > 0.0, P / np.where(total > 0.0, total, 1.0), 1.0 / P.shape[axis])
@@ -108,7 +111,10 @@ def most_probable(Z: Array, axis: int) -> Array:
 def evaluate_by_logit(
     block: Block, out: Array, coef: Array, intercept: Array, function: Function
 ) -> None:
-    """Write `function` of the logits (n_logits, rows) of a block to `out` (rows, ...)."""
+    """Write `function` of the logits (n_logits, rows) of a block to `out` (rows, ...).
+
+    `coef` has the shape (n_logits, n_features), and `intercept` (n_logits,).
+    """
     Z = block.logits_at(coef, intercept)
     _replace_overflowed(Z.T, block, coef, intercept)
     out[...] = function(Z, 0).T
@@ -133,8 +139,8 @@ def evaluate_by_row(
 def _replace_overflowed(Z: Array, block: Block, coef: Array, intercept: Array) -> None:
     """Replace rows of the logits Z (rows, n_logits) that overflowed, computed in a wider dtype.
 
-    Raises ValueError if X contains NaN or infinity, whose products are never finite, so that X need
-    not be checked before.
+    Raises ValueError if X contains NaN or infinity. The logits of such a row are never all finite,
+    so X need not be checked before.
     """
     if np.isfinite(Z.sum()):  # the sum may overflow although no logit does; rows are checked below
         return
@@ -153,6 +159,7 @@ def _replace_overflowed(Z: Array, block: Block, coef: Array, intercept: Array) -
     if block.offset is not None:
         exact += block.offset[rows]
     limit = float(np.finfo(Z.dtype).max) / 4
-    # Logits of classes without weight stay below all others.
+    # Logits of classes without weight stay below all others: their intercept is `absent_logit`,
+    # which is below -limit.
     least = np.minimum(intercept, -limit)
     Z[rows] = np.nan_to_num(np.clip(exact, least, limit).astype(Z.dtype))

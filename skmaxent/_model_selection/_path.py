@@ -256,7 +256,7 @@ def fit_path(
                 break
         progress.close()
         if accuracy is not None:
-            accuracy.close()
+            accuracy.score_open_fits()
         if at_end is not None:
             at_end(training, path, repeat)
         if own_task is not None:

@@ -3,8 +3,11 @@
 A row has the probabilities p and the targets t. A change δ of its logits changes its log-likelihood
 by (t - p)·δ, to first order. By Cauchy and Schwarz, the mean over held-out rows changes by at most
 √(χ² · mean δᵀΛδ), where Λ = diag(p) - p pᵀ, and χ² is the mean of the Pearson statistics
-(t - p)ᵀ Λ⁺ (t - p) = Σ_k (t_k - p_k)²/p_k. The mean of δᵀΛδ over the n rows of the fit is at most
-D²/n, where D is the distance to the optimum in standard errors.
+(t - p)ᵀ Λ⁺ (t - p) = Σ_k (t_k - p_k)²/p_k.
+
+The mean of δᵀΛδ over the n rows of the fit stands in for that over the held-out rows. It is at most
+D²/n, where D = √(n Δᵀ H Δ) is the distance to the optimum in standard errors: Δ is the step to the
+optimum, and H the Hessian of the mean loss plus the penalty.
 """
 
 from __future__ import annotations
@@ -20,8 +23,8 @@ from skmaxent._model._prediction import log_softmax
 from skmaxent._solvers import Solution
 from skmaxent._typing import Array
 
-# The number of Cs that one product of X with their coefficients scores, and the largest number of
-# coefficients in such a product.
+# The number of Cs that are scored together, by one product of X with their coefficients, and the
+# largest number of coefficients in such a product.
 CS_TOGETHER, MOST_COEFFICIENTS = 10, 1 << 21
 # The largest distance at which a fit ends, in standard errors: the bound is of first order.
 LARGEST_DISTANCE = 0.3
@@ -29,7 +32,8 @@ LARGEST_DISTANCE = 0.3
 # the step to this accuracy. Measured shares were below 0.15.
 LEFT_BY_STEP = 0.3
 # The share of `cv_tol` at which fits end. During the fits, only the standard errors over rows are
-# known. The standard errors over few folds, which count, may be much smaller.
+# known. `cv_tol` refers to the standard errors over folds, which may be much smaller if there are
+# few folds.
 AIM = 0.25
 
 
@@ -56,6 +60,7 @@ class HeldOutRows:
         n_folds: int,
     ) -> None:
         self._X, self._offset = X, offset
+        # Each observed pair of a row and a class, and its share of the total weight.
         self._row, self._code = observed.expanded()
         many = observed.multiplicity
         shares = np.ones(len(self._row)) if many is None else many[self._row]
@@ -71,7 +76,8 @@ class HeldOutRows:
         """Return the mean log-likelihoods of models, their standard errors and χ².
 
         All results have the shape (n_models,). The standard errors are those of the mean over the
-        rows of all folds. Coefficients have the shape (n_models, n_logits, n_features), and
+        held-out rows of all folds, whose log-likelihoods are assumed to vary as those of this fold.
+        Coefficients have the shape (n_models, n_logits, n_features), and
         intercepts (n_models, n_logits).
         """
         m, R, d = coefs.shape
@@ -92,6 +98,7 @@ class HeldOutRows:
         values = log_softmax(Z, 1)[:, self._code, self._row]
         mean = values @ self._shares
         variance = np.square(values - mean[:, None]) @ self._shares
+        # For an observation of a class with the probability p, Σ_k (t_k - p_k)²/p_k is 1/p - 1.
         with np.errstate(over="ignore"):
             chi2 = np.expm1(-values) @ self._shares
         return mean, np.sqrt(variance / self._size), chi2
@@ -112,10 +119,11 @@ class ScoreAccuracy:
     Attributes
     ----------
     distance : float
-        Distance to the optimum for the next fit, in standard errors.
+        For the next fit, the distance to the optimum, in standard errors, at which its last Newton
+        step may start. The end of this step is the result of the fit.
     scores, errors : dict of int to float
-        Mean log-likelihoods of the held-out rows by the positions of their Cs, and bounds on their
-        changes up to the optimum; 0 where the distance is below `tol`.
+        Mean log-likelihoods of the held-out rows by the positions of their Cs, and estimated bounds
+        on their changes up to the optimum; 0 where the distance is at most `tol`.
     """
 
     def __init__(self, held_out: Callable[[], HeldOutRows], cv_tol: float, tol: float) -> None:
@@ -127,17 +135,25 @@ class ScoreAccuracy:
         self.errors: dict[int, float] = {}
 
     def add(self, index: int, coef: Array, intercept: Array, solution: Solution) -> None:
-        """Add the fit at the C at position `index`; `close` scores it."""
+        """Remember the fit at the C at position `index`, which is scored together with later fits.
+
+        `solution` is a result of `PredictedPath.near`. Each CS_TOGETHER fits are scored, and
+        `score_open_fits` scores the rest.
+        """
         size = solution.point.objective.blocks.effective_size
-        # `PredictedPath.near` returns a gap, the certificate, only for fits up to `tol`.
+        # Fits that were continued up to `tol` have a duality gap. The gap of the others is NaN.
         is_exact = not np.isnan(solution.gap) or solution.distance <= self._tol
         distance = 0.0 if is_exact else solution.distance
         self._open.append((index, coef, intercept, distance, size))
         if len(self._open) >= CS_TOGETHER:
-            self.close()
+            self.score_open_fits()
 
-    def close(self) -> None:
-        """Score the fits that have no scores yet, and choose the distance for the next fits."""
+    def score_open_fits(self) -> None:
+        """Score the fits that have no scores yet, and choose the distance for the next fits.
+
+        At this distance, the error of a score like the last one is about AIM · `cv_tol` times its
+        standard error.
+        """
         if not self._open:
             return
         if self._held_out is None:

@@ -37,11 +37,12 @@ class DiagnosticsDisplay:
       rows in a bin, the dashed lines (binned residuals of Gelman & Hill 2007, Data Analysis Using
       Regression, section 5.6).
     - By how much the log-probability of the observed class decreases if the model is fitted without
-      the observation, over the fitted probability. It is large for rows that the model predicts
-      well only because it was fitted to them.
+      the observation, plotted against the fitted probability. It is large for rows that the model
+      predicts well only because it was fitted to them. Rows whose held-out probability is zero are
+      not drawn.
     - Cook's distance of each row, in the order of the data.
-    - The Pearson residual against the leverage; areas of points are proportional to Cook's
-      distance.
+    - The Pearson residual of the row, the square root of its term of Pearson's X², plotted against
+      the leverage. The larger a point, the larger is its Cook's distance.
 
     Create it with `from_results`. The rows with the largest Cook's distances are labelled with
     their names.
@@ -96,7 +97,9 @@ class DiagnosticsDisplay:
         n_labels : int, default=3
             Number of rows that are labelled: those with the largest Cook's distances.
         max_refits : int or None, default=100
-            As in `InferenceResults.diagnostics`.
+            The largest number of exact fits without an observation. They replace approximations of
+            the held-out probabilities where these may be too inaccurate, as in
+            `InferenceResults.loo`. None makes as many as necessary, and 0 makes none.
         ax : sequence of four matplotlib.axes.Axes, default=None
             The axes to draw on; None creates a new figure.
 
@@ -110,7 +113,7 @@ class DiagnosticsDisplay:
         ImportError
             If matplotlib is not installed.
         ValueError
-            As `InferenceResults.diagnostics` and `plot`.
+            Where `InferenceResults.diagnostics` or `plot` raises it.
         """
         return cls(results.diagnostics(max_refits)).plot(n_labels=n_labels, ax=ax)
 
@@ -174,7 +177,7 @@ class DiagnosticsDisplay:
         return self
 
     def _draw_residuals(self, ax: Axes, classes: list[Any]) -> None:
-        """Draw the averaged Pearson residuals of each class over its fitted probability."""
+        """Draw the averaged Pearson residuals of each class against its fitted probability."""
         table, n = self.table, len(self.table)
         n_bins = int(np.clip(np.sqrt(n), 1, max(1, min(MOST_BINS, n // LEAST_ROWS))))
         colours, handles = class_colours(len(classes)), []

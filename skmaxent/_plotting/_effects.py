@@ -105,10 +105,10 @@ default="difference"
         kind : {"comparisons", "slopes"}, default="comparisons"
             The method that computes the effects.
         newdata : DataFrame, array-like, "mean" or datagrid, default=None
-            The rows that have the effects; None is the rows of the fit.
+            The rows whose effects are computed; None is the rows of the fit.
         by : bool, str or list of str, default=True
-            True draws averages over all rows, and names of variables averages by their values.
-            False draws each row of `newdata`.
+            True draws averages over all rows. Names of variables draw an average for each
+            combination of their values. False draws each row of `newdata`.
         conf_level : float, default=0.95
             The confidence level of the intervals.
         n_features : int, default=50
@@ -129,7 +129,7 @@ default="difference"
         ImportError
             If matplotlib is not installed.
         ValueError
-            If `kind` is unknown, if there is a `hypothesis`, and as the method.
+            If `kind` is unknown, if there is a `hypothesis`, and where the method raises it.
         """
         if kind not in EFFECT_KINDS:
             raise ValueError(f"kind must be one of {list(EFFECT_KINDS)}, found {kind!r}.")
@@ -150,8 +150,8 @@ default="difference"
 def _by_class_and_row(table: pd.DataFrame, effect: str) -> pd.DataFrame:
     """Return a table of effects with the index (class, feature) that `IntervalDisplay` draws.
 
-    The level "feature" is the name of the variable with its contrast, as `_named` returns it, and
-    the values of the group.
+    The level "feature" is the name of the variable with its contrast, as `_row_label` returns it,
+    and the values of the group.
     """
     import pandas as pd
 
@@ -166,7 +166,7 @@ def _by_class_and_row(table: pd.DataFrame, effect: str) -> pd.DataFrame:
         values = table.iloc[:, names.index(name)]
         group.append([f"{name} = {value}" for value in values])
     features = [
-        ", ".join([_named(variable, contrast, effect), *parts])
+        ", ".join([_row_label(variable, contrast, effect), *parts])
         for variable, contrast, *parts in zip(
             table["variable"], table["contrast"], *group, strict=True
         )
@@ -177,11 +177,13 @@ def _by_class_and_row(table: pd.DataFrame, effect: str) -> pd.DataFrame:
     return table[[name for name in NUMBERS if name in table]].set_axis(index)
 
 
-def _named(variable: Any, contrast: Any, effect: str) -> str:
+def _row_label(variable: Any, contrast: Any, effect: str) -> str:
     """Return the name of a variable and its contrast, such as "age: +1".
 
-    The contrast is left out if it is a derivative, and so is the name of the `effect`, such as
-    "ratio", which the axis has. Steps around the observed values are named by their size.
+    - A derivative has no contrast in its name.
+    - The name of the `effect` is left out, because the label of the axis contains it:
+      "ratio(a, b)" becomes "a, b".
+    - Steps around the observed values become their size: "(x + 0.5) - (x - 0.5)" becomes "+1".
     """
     if contrast in ("dY/dX", effect):
         return str(variable)

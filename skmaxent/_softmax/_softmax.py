@@ -50,9 +50,10 @@ def classes_last(logits: ArrayLike, axis: int) -> FloatArray:
 def shifted_exponentials(z: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Return max(z), s = z - max(z), exp(s), and sum(exp(s)) - 1, along the last axis.
 
-    The arrays s and exp(s) have the shape of z; max(z) and the sum have a last axis of length 1.
-    The sum is NaN where several entries share an infinite maximum, because softmax has no limit
-    there.
+    The arrays s and exp(s) have the shape of z; max(z) and sum(exp(s)) - 1 have a last axis
+    of length 1.
+    sum(exp(s)) - 1 is NaN where several entries share an infinite maximum, because softmax has no
+    limit there.
     """
     peak = z.max(axis=-1, keepdims=True, initial=-np.inf)
     at_peak = z == peak

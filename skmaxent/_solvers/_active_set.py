@@ -18,16 +18,18 @@ from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._storage._arrays import EPS
 from skmaxent._typing import Array
 
-# Multiplications that the factorisations of a minimum may cost, and limits of the number of pivots.
-# A search that needs more pivots cycles, because rounding hides how flat the quadratic is.
+# Arithmetic operations that the factorisations of a minimum may cost, and limits of the number of
+# pivots. A search that needs more pivots is cycling: rounding hides how flat the quadratic is.
 PIVOT_WORK = 2e10
 PIVOTS_PER_COEFFICIENT, LEAST_PIVOTS = 2, 30
 # All fixed coefficients whose scaled subgradient is above this share of the largest become free.
 TOGETHER = 0.5
-# The search stops at PIVOT_ACCURACY times the first scaled subgradient, or at PIVOT_ROUNDING times
-# the rounding error of a gradient. Coefficients with an L1 penalty of STRONG_L1 or more are always
-# zero, and do not count for this error; nor do coefficients of zero whose scaled L1 penalty is more
-# than STRONG_SHARE times the largest scaled gradient, because they are all but certain to stay so.
+# Gradients, subgradients and L1 penalties of a coefficient are scaled: divided by the root of its
+# curvature. The search stops when the largest subgradient is PIVOT_ACCURACY times that at the
+# start, or PIVOT_ROUNDING times the rounding error of a gradient. Two kinds of coefficients do not
+# count for this error: those with an L1 penalty of STRONG_L1 or more, which are always zero, and
+# zeros whose L1 penalty is more than STRONG_SHARE times the largest gradient, which will almost
+# certainly stay zero.
 PIVOT_ACCURACY, PIVOT_ROUNDING, STRONG_L1, STRONG_SHARE = 1e-9, 16.0, 1e50, 1e3
 # The search also stops at TERM_ROUNDING times the rounding error of the terms of a gradient, which
 # is computed once in PIVOTS_PER_LOOK pivots.
@@ -49,10 +51,12 @@ def minimise_by_pivots(
     Parameters
     ----------
     matrix : ndarray of shape (R·width, R·width)
-        M, positive semidefinite, with the coefficients of a class next to each other.
+        M, positive semidefinite, for R logits with `width` coefficients each. The coefficients of
+        a logit are next to each other.
     gradient, theta : ndarray of shape (R, width)
         g and θ.
     penalty : Elementwise
+        The L1 and ridge penalties and the bounds of W.
     start : ndarray of shape (R, width)
         Where the search begins.
     share : float, default=0
@@ -76,11 +80,14 @@ def minimise_by_pivots(
 def max_pivots(p: int) -> int:
     """Return how many pivots a search over p coefficients may make."""
     most = LEAST_PIVOTS + PIVOTS_PER_COEFFICIENT * p
+    # A Cholesky factor of p rows costs p³/3 operations.
     return int(min(max(3.0 * PIVOT_WORK / max(p, 1) ** 3, LEAST_PIVOTS), most))
 
 
 class FlatPenalty:
-    """The penalty and bounds of flat coefficients, with those of a class next to each other.
+    """The penalty and bounds of flat coefficients W, with those of a logit next to each other.
+
+    The penalty is Σ l1 |W| + ridge (W - target)²/2 for lower <= W <= upper.
 
     Parameters
     ----------
@@ -160,6 +167,8 @@ class PivotSearch:
         # L1 penalty of the quadratic in the coordinates W/scale. The ridge is a part of H and q.
         self._scale, self._H = scale, scale[:, None] * matrix * scale
         self._q, self._scaled_l1 = q * scale, self._l1 * scale
+        # `_free` marks the free coefficients. `_sign` is the sign of each coefficient; for a free
+        # coefficient of zero it is the sign that the coefficient will take.
         self._sign = np.sign(start)
         self._share, self.gain = share, 0.0
 
@@ -170,7 +179,7 @@ class PivotSearch:
         # the free coefficients.
         has_moved, is_best = True, False
         for n_pivot in range(n_pivots):
-            size = np.abs(self._residual())
+            size = np.abs(self._scaled_subgradient())
             if n_pivot == 0:
                 tolerance = max(tolerance, PIVOT_ACCURACY * float(size.max(initial=0.0)))
             elif n_pivot % PIVOTS_PER_LOOK == 0:
@@ -187,7 +196,8 @@ class PivotSearch:
             # Each of them alone would lower the value by about half the square of its subgradient.
             if largest <= tolerance or 0.5 * float(size @ size) < self._share * self.gain:
                 break
-            # Several coefficients may block each other; one alone is never blocked.
+            # If several coefficients became free and then no step was possible, only the one with
+            # the largest subgradient becomes free: a step of one coefficient is always possible.
             new = (size >= TOGETHER * largest).nonzero()[0]
             if not has_moved:
                 new = np.array([size.argmax()])
@@ -197,7 +207,11 @@ class PivotSearch:
             has_moved, is_best = False, False
 
     def _largest_term(self) -> float:
-        """Return the largest sum of a gradient and an L1 penalty that may cancel, both scaled."""
+        """Return the largest |gradient| + L1 penalty of a coefficient, both scaled.
+
+        Rounding errors of subgradients are proportional to this number. Zeros that almost certainly
+        stay zero count without their L1 penalty; see STRONG_SHARE.
+        """
         q = np.abs(self._q)
         terms = q + self._penalty.weak_l1 * self._scale
         if not len(terms):
@@ -217,13 +231,14 @@ class PivotSearch:
         W = np.divide(self.W, self._scale, out=np.zeros_like(self.W), where=self._scale > 0.0)
         return TERM_ROUNDING * EPS * float((np.abs(self._H) @ np.abs(W)).max(initial=0.0))
 
-    def _residual(self) -> Array:
+    def _scaled_subgradient(self) -> Array:
         """Return the minimum-norm subgradient (p,), each entry over the root of its curvature."""
         q, l1 = self._q, self._scaled_l1
         # A free coefficient that is still zero has the sign that was chosen when it became free.
         signed = q + l1 * self._sign
         if not self._has_bounds:
             return np.asarray(np.where(self._free, signed, q - np.minimum(np.maximum(q, -l1), l1)))
+        # Derivatives to the right and to the left of W; 0 where a bound forbids the move.
         up = q + np.where(self.W >= 0.0, l1, -l1)
         down = q + np.where(self.W > 0.0, l1, -l1)
         up[self._upper <= self.W] = 0.0
@@ -234,19 +249,27 @@ class PivotSearch:
     def _step(self, free: Array) -> tuple[float, bool]:
         """Move W to the least value along the Newton step of the free coefficients.
 
-        `free` are the positions of these coefficients. Returned are the share of the step that was
-        made, and whether W is now the minimum over the free coefficients.
+        `free` are the positions of these coefficients.
+
+        Returns
+        -------
+        float
+            The share of the step that was made; 0 if the step would lower the value too little.
+        bool
+            Whether W is now the minimum over the free coefficients, as accurately as it can be or,
+            with a `share`, as it need be.
         """
         rows, q, scale, sign = self._H[free], self._q[free], self._scale[free], self._sign[free]
         slope = q + self._scaled_l1[free] * sign
         step = solve_semidefinite(rows[:, free], -slope)
         first = float(slope @ step)
-        # This is the predicted decrease if no coefficient changes its sign.
+        # The predicted decrease is -first/2 if no coefficient changes its sign.
         if -0.5 * first < self._share * self.gain:
             return 0.0, True
         change = step @ rows
         curvature = max(float(step @ change[free]), 0.0)
         move, W, l1 = scale * step, self.W[free], self._l1[free]
+        # After an accurate Newton step, `curvature` is -first, and the best share t is 1.
         stays = not self._has_bounds and curvature > -0.999 * first
         if stays and not ((sign * (W + move) <= 0.0) & (l1 > 0.0)).any():
             t, stop, crossed = min(-first / curvature, 1.0), None, 0
@@ -262,49 +285,52 @@ class PivotSearch:
         return t, stop is None and not crossed and t > 0.5
 
     def _share_of_step(
-        self, free: Array, W: Array, step: Array, slope: float, curvature: float
+        self, free: Array, W: Array, move: Array, slope: float, curvature: float
     ) -> tuple[float, int | None, int, Array]:
-        """Return the share of a step at which the value is least, if its slope has jumps.
+        """Return the share of a step at which the value is least.
 
-        Coefficients that stop at zero or at a bound become fixed.
+        The slope of the value along the step jumps where a coefficient reaches zero or a bound.
+        `_sign` is updated, and so is `_free`: coefficients that stop at zero or at a bound become
+        fixed. The caller sets `W`.
 
         Parameters
         ----------
         free : ndarray of int, shape (n_free,)
             The positions of the free coefficients.
-        W, step : ndarray of shape (n_free,)
-            The free coefficients and their step.
+        W, move : ndarray of shape (n_free,)
+            The free coefficients and their step, in the units of `W`.
         slope, curvature : float
-            The slope of the value along the step at its start, and its derivative.
+            The slope of the value along the step at its start, and the derivative of the slope.
 
         Returns
         -------
         t : float
             The share, or a negative number if the value does not fall.
         stop : int or None
-            The position, in the sequence of jumps, of the jump at which the value is least.
+            The position, in the sequence of jumps, of the jump at which the value is least; None if
+            it is least between jumps.
         n_crossed : int
             The number of coefficients that changed sign.
         end : ndarray of shape (n_free,)
             The free coefficients at the end.
         """
         l1 = self._l1[free]
-        # The slope along the step jumps by 2 l1 |step| where a coefficient is zero, and to infinity
+        # The slope along the step jumps by 2 l1 |move| where a coefficient is zero, and to infinity
         # at bounds.
-        at = ((l1 > 0.0) & (self._sign[free] * step < 0.0)).nonzero()[0]
-        times, jumps, n_zero = -W[at] / step[at], 2.0 * l1[at] * np.abs(step[at]), len(at)
+        at = ((l1 > 0.0) & (self._sign[free] * move < 0.0)).nonzero()[0]
+        times, jumps, n_zero = -W[at] / move[at], 2.0 * l1[at] * np.abs(move[at]), len(at)
         if self._has_bounds:
-            bound = np.where(step > 0.0, self._upper[free], self._lower[free])
-            moves = ((step != 0.0) & np.isfinite(bound)).nonzero()[0]
-            at = np.concatenate([at, moves])
-            times = np.concatenate([times, (bound[moves] - W[moves]) / step[moves]])
-            jumps = np.concatenate([jumps, np.full(len(moves), np.inf)])
+            bound = np.where(move > 0.0, self._upper[free], self._lower[free])
+            bounded = ((move != 0.0) & np.isfinite(bound)).nonzero()[0]
+            at = np.concatenate([at, bounded])
+            times = np.concatenate([times, (bound[bounded] - W[bounded]) / move[bounded]])
+            jumps = np.concatenate([jumps, np.full(len(bounded), np.inf)])
         times = np.maximum(times, 0.0)
         order = np.argsort(times, kind="stable")
         t, stop = _least_along(slope, curvature, times[order].tolist(), jumps[order].tolist())
         if not t >= 0.0:
             return t, stop, 0, W
-        end = W + t * step
+        end = W + t * move
         crossed = at[:n_zero][times[:n_zero] < t]
         self._sign[free[crossed]] *= -1.0
         if stop is not None:
@@ -326,10 +352,16 @@ def _least_along(
     """Minimise a convex function of t >= 0 whose slope is linear but for jumps.
 
     The slope is `slope` + `curvature` t, plus the `jumps` at the ascending `times` before t.
-    Returned are t, or -1 if the slope is not negative at 0, and the position of the jump at which
-    the minimum is, or None if it is at none. If the quadratic is flat up to rounding errors,
-    REGULARISATION makes a Newton step too short, and only a jump far beyond t = 1 ends the
-    decrease. After the last jump, t is at most 1.
+    The quadratic may be flat up to rounding errors. REGULARISATION then makes the Newton step too
+    short, so jumps beyond t = 1 are considered too.
+
+    Returns
+    -------
+    t : float
+        At most 1 or the time of the last jump, whichever is larger; -1 if the slope is not negative
+        at 0.
+    stop : int or None
+        The position of the jump at which the minimum is; None if it is at none.
     """
     if not slope < 0.0:
         return -1.0, None
