@@ -163,7 +163,6 @@ class PreconditionerChoice:
         last_products: int,
         *,
         reduction: float = 0.0,
-        reduction_left: float = np.inf,
         is_far: bool = False,
         is_steady: bool = False,
     ) -> tuple[Preconditioner, bool]:
@@ -177,8 +176,6 @@ class PreconditionerChoice:
         reduction : float, default=0.0
             The logarithm of the factor by which these products reduced the residual of the Newton
             equation.
-        reduction_left : float, default=inf
-            The logarithm of the distance to the optimum divided by the tolerance.
         is_far : bool, default=False
             Whether the point is so far from the optimum that F is not nearly quadratic between
             them. If it still is after OLD steps with one preconditioner, the Hessian of all rows is
@@ -195,7 +192,6 @@ class PreconditionerChoice:
         self._age, self._since = self._age + 1, self._since + last + self._product_cost
         self._is_separable = point.loss <= SEPARABLE * _largest_loss(point)
         rate = reduction / max(last_products, 1)
-        left = reduction_left / rate * self._product_cost if rate > 0.0 else np.inf
         if self._kind == "blocks" and self._age == 1:
             self._judge_blocks(rate)
         if is_far and self._age > OLD and self._exact_cost <= FAR_PRODUCTS * self._product_cost:
@@ -211,7 +207,7 @@ class PreconditionerChoice:
             kind = self._last_affordable(
                 ("diagonal", "full", "assembled"), max(last, self._spent / 2)
             )
-            if is_steady and self._blocks_pay_off(last, left):
+            if is_steady and self._blocks_pay_off(last):
                 if self._kind != "blocks":
                     self._rate_without_blocks = rate
                 return self._build("blocks", point)
@@ -226,17 +222,16 @@ class PreconditionerChoice:
                 return self._preconditioner, False
         return self._build(kind, point)
 
-    def _blocks_pay_off(self, last: float, left: float) -> bool:
-        """Return whether to build blocks, for the first time or again.
+    def _blocks_pay_off(self, last: float) -> bool:
+        """Return whether to build blocks, for the first time or again; only if the loss is small.
 
-        `last` is the cost of the products of the last step, and `left` that of the products until
-        the end, at the rate of the last step. Blocks are never built if they cost more than those,
-        or if the loss is too large. They are built for the first time if the products so far and
-        those expected of the next step cost as much as the blocks, and again if the steps since
-        then have cost as much as blocks, and the products of the last step half as much.
+        `last` is the cost of the products of the last step. Blocks are built for the first time if
+        the products so far and those expected of the next step cost as much as the blocks. They are
+        built again if the steps since then have cost as much as blocks, and the products of the
+        last step half as much.
         """
         cost = self._costs["blocks"]
-        if left < cost or self._kind == "assembled" or not self._is_separable:
+        if self._kind == "assembled" or not self._is_separable:
             return False
         if self._kind == "blocks":
             return self._since >= cost and last >= cost / 2

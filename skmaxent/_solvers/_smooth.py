@@ -218,11 +218,11 @@ class _State:
         """Make a point the present iterate, and replace the preconditioner if that pays off."""
         previous, self.point, self._is_new = self.point.value, candidate, False
         n_products = self._counter.hessian_products - self._n_products_before
-        self._measure_length()
-        length = self._root_n * self._norm
-        if self.preconditioner.is_close and self.region.model_holds and length <= 0.5 * self._tol:
+        if self.preconditioner.is_close and self.region.model_holds:
             # The Hessian before the step suffices to show, with a margin, that the optimum is near.
-            return
+            self._measure_length()
+            if self._root_n * self._norm <= 0.5 * self._tol:
+                return
         is_steady = (
             self.region.is_steady
             and self.distance > self._tol
@@ -232,12 +232,10 @@ class _State:
             candidate,
             n_products,
             reduction=self._reduction,
-            reduction_left=float(np.log(max(length / self._tol, 1.0))),
             is_far=self.distance > QUADRATIC_DISTANCE,
             is_steady=is_steady,
         )
-        if self._is_new:
-            self._measure_length()
+        self._measure_length()
 
 
 def _status(
