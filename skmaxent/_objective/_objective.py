@@ -41,6 +41,9 @@ from skmaxent._typing import Array
 KEEP_BYTES = 1 << 28
 # Most bytes of a float32 copy of X, which halves the memory traffic of Hessian products.
 COPY_BYTES = 1 << 28
+# With a ridge of at least this strength for each standardised column, sums over rows in float32 are
+# accurate enough for preconditioners and for Newton steps.
+LEAST_FLOAT32_RIDGE = 1e-5
 # Number of Hessian products after which the copy is made: it costs about as much as two products.
 COPY_PRODUCTS = 2
 # For probabilities above this one, 1 - p is computed from the logits: the difference would lose
@@ -248,6 +251,16 @@ class MultinomialObjective:
         if self._copy is None and self._may_copy and self.counter.hessian_products >= COPY_PRODUCTS:
             self._copy = self.standardised(dtype=np.float32)
         return self if self._copy is None else self._copy
+
+    @property
+    def tolerates_float32(self) -> bool:
+        """Whether the ridge makes up for the rounding of Hessians that are computed in float32.
+
+        The Hessian of the loss has entries of about the same size for all standardised columns,
+        and the ridge bounds its smallest eigenvalue.
+        """
+        strength = self.penalty.strength[self.varying]
+        return bool(len(strength) and strength.min() >= LEAST_FLOAT32_RIDGE)
 
     def model_at(self, theta: Array, probabilities: Probabilities) -> ModelAtPoint:
         """Return the model at θ for kernels, with the object that has its probabilities."""

@@ -186,7 +186,8 @@ class _State:
         self.distance = float(self._root_n * norm / min(1.0, np.sqrt(self._ritz)))
         if self.distance > self._tol or self.preconditioner.is_close:
             return -self._natural
-        self.newton_step = _newton_step(self.point, self.preconditioner, norm)
+        exact = self._exact or not self.point.objective.tolerates_float32
+        self.newton_step = _newton_step(self.point, self.preconditioner, norm, exact=exact)
         self.distance = max(self.distance, float(self._root_n * _decrement(self.newton_step)))
         self._exact = True
         return self.newton_step.direction
@@ -331,13 +332,14 @@ def _step(
     )
 
 
-def _newton_step(point: Point, preconditioner: Preconditioner, norm: float) -> Step:
+def _newton_step(point: Point, preconditioner: Preconditioner, norm: float, *, exact: bool) -> Step:
     """Return a Newton step by a few iterations of conjugate gradients, to estimate the distance.
 
-    `norm` is the length of the gradient in the norm of M⁻¹.
+    `norm` is the length of the gradient in the norm of M⁻¹. Hessian products use float32 unless
+    they must be `exact`.
     """
     return conjugate_gradients(
-        point.hessian_product,
+        partial(point.hessian_product, exact=exact),
         preconditioner.solve,
         point.gradient,
         radius=np.inf,

@@ -96,7 +96,9 @@ class Standardisation:
         The result is a float64 array of shape (n_features, n_features).
         """
         squares = block.covariance(weights, self.center)
-        return squares / np.multiply.outer(self.scale, self.scale)
+        if self._is_scaled:
+            squares /= np.multiply.outer(self.scale, self.scale)
+        return squares
 
     def coefficients(self, theta: Array) -> tuple[Array, Array]:
         """Return the coefficients W (R, d) and intercepts b (R,) of X with the same logits W x + b.
