@@ -64,7 +64,8 @@ def newton(
     Newton step by conjugate gradients measures the distance. If M is close, and the last step did
     what the quadratic model said, the Hessian before that step serves as well.
 
-    Hessian products use float32 while they bring the optimum nearer; the last ones are exact.
+    Hessian products use float32 while they bring the optimum nearer. The last ones, which check the
+    distance, are in float64, unless the ridge is strong enough for float32.
 
     Parameters
     ----------
