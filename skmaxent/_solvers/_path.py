@@ -23,6 +23,9 @@ LEAST_L1_RATIO = 1e-3
 NULL_MODEL_TOL = 1e-6
 # The certificate of a point of the path spends further passes only if its bound is above this.
 LOOSE_GAP = 0.05
+# If the bound of the strong rule is below this share of the penalty, the rule would keep nearly all
+# features.
+LEAST_SCREENING = 0.5
 
 
 class Path:
@@ -168,11 +171,11 @@ class Path:
         gradient is below 2 λ - λ_before has zero coefficients (Tibshirani et al. 2012, J. R. Stat.
         Soc. B 74, 245-266). Here λ is `strength`, and λ_before is the strength of the last
         solution, the gradient of which `point` has. If λ is above λ_before, the features returned
-        are those whose gradient is above λ. The result is None if there is no last solution, or if
-        2 λ - λ_before is not positive.
+        are those whose gradient is above λ. The result is None if there is no last solution, or
+        after a step from λ_before so large that the rule says little.
         """
         least = min(2.0 * strength - self._strength, strength)
-        if point is None or not 0.0 < least < np.inf:
+        if point is None or not LEAST_SCREENING * strength < least < np.inf:
             return None
         terms = self._problem.standardised(self._terms, least)
         return Screening(point, terms.whole_penalty())
