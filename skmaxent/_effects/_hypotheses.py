@@ -13,9 +13,10 @@ from skmaxent._typing import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-# A combination of estimates is taken for known, and its standard error for rounding, if the
-# standard error is below ERROR_ROUNDING times the sum of the standard errors of the estimates. Its
-# value is then taken for zero if it is below VALUE_ROUNDING times the sum of their sizes.
+# A combination of estimates is treated as exactly known if its standard error is rounding: at most
+# ERROR_ROUNDING times the sum of the standard errors of the estimates. The value of a known
+# combination is treated as zero if it is at most VALUE_ROUNDING times the sum of the absolute
+# values of the estimates. The absolute weights of the combination are the weights of both sums.
 ERROR_ROUNDING, VALUE_ROUNDING = 1e-10, 1e-12
 # The named contrasts between the estimates of a class.
 CONTRASTS = ("pairwise", "revpairwise", "reference", "sequential", "meandev")
@@ -24,7 +25,7 @@ CONTRASTS = ("pairwise", "revpairwise", "reference", "sequential", "meandev")
 def hypotheses_of(
     hypothesis: Any, estimates: Estimates, labels: pd.DataFrame, covariance: Array
 ) -> tuple[Estimates, pd.DataFrame]:
-    """Return linear functions of estimates that a hypothesis says are zero, and their names.
+    """Return linear functions of m estimates that a hypothesis says are zero, and their names.
 
     Functions that do not depend on the coefficients, such as the sum of the probabilities of all
     classes minus one, get derivatives of exactly zero, and values of zero if they are zero but for
@@ -35,10 +36,11 @@ def hypotheses_of(
     hypothesis : str, list of str or array-like of shape (m,) or (m, n_hypotheses)
         A name of `CONTRASTS`, which compares the estimates of each class, or equations in which
         b0, b1, ... are the estimates in the order of the table, or weights of the estimates, a
-        column for each hypothesis.
+        column for each hypothesis. The value of all estimates under the null hypothesis, a number,
+        is no such hypothesis: callers compare the estimates with it.
     estimates : Estimates
     labels : DataFrame of shape (m, n_labels)
-        The columns that name each estimate; the last column is the class.
+        The columns that name each of the m estimates; the last column is the class.
     covariance : ndarray of shape (n_coefficients, n_coefficients)
         The covariance of the coefficients.
     """
@@ -76,7 +78,8 @@ def _linear_functions(hypothesis: Any, labels: pd.DataFrame) -> tuple[Array, Arr
         A = np.asarray(hypothesis, float)
     except (TypeError, ValueError):
         raise ValueError(
-            f"hypothesis must be a number, equations or an array of weights, found {hypothesis!r}."
+            f"hypothesis must be a number, one of {list(CONTRASTS)}, equations or an array of "
+            f"weights, found {hypothesis!r}."
         ) from None
     A = A[:, None] if A.ndim == 1 else A
     if A.ndim != 2 or len(A) != m or not np.all(np.isfinite(A)):
@@ -104,7 +107,7 @@ def _contrasts(kind: str, labels: pd.DataFrame) -> tuple[Array, pd.DataFrame]:
                 f"hypothesis={kind!r} compares the estimates of each class, found one for "
                 f"{label!r}: expected several, as by=... or newdata=datagrid(...) give."
             )
-        for weights, text in _pairs(kind, [names[i] for i in at]):
+        for weights, text in _contrasts_of_class(kind, [names[i] for i in at]):
             row = np.zeros(len(labels))
             row[at] = weights
             rows.append(row)
@@ -114,7 +117,7 @@ def _contrasts(kind: str, labels: pd.DataFrame) -> tuple[Array, pd.DataFrame]:
     return np.array(rows), table
 
 
-def _pairs(kind: str, names: list[str]) -> list[tuple[Array, str]]:
+def _contrasts_of_class(kind: str, names: list[str]) -> list[tuple[Array, str]]:
     """Return the contrasts of one class: for each, the weights of the estimates and its name.
 
     `names` are those of the m estimates of the class, and weights have the shape (m,).

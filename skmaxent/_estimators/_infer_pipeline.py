@@ -53,7 +53,7 @@ def infer(
     sample_weight : array-like of shape (n_samples,), default=None
         The weights of the fit.
     offset : array-like, default=None
-        The offsets of the fit.
+        The offsets of the fit, of shape (n_samples, n_classes), or (n_samples,) for two classes.
     terms : dict of str to list of str, default=None
         Names of terms, with the columns of the model that belong to each. Other columns are terms
         of their own. With None, columns that change with the same variables of X form a term, and a
@@ -65,7 +65,7 @@ def infer(
     design : SurveyDesign, default=None
         How the rows were sampled, as in `MaxentClassifier.infer`.
     subpopulation : array-like of bool of shape (n_samples,), default=None
-        With `design`: which rows the fit was made of.
+        With `design`: the rows that the model was fitted to.
 
     Returns
     -------
@@ -128,8 +128,8 @@ def infer(
     if transformer is not None:
         if is_dask(X):
             raise TypeError(
-                "infer of a pipeline has no Dask collections: transform X and call infer of the "
-                "classifier."
+                "infer does not support Dask collections with a pipeline, found X of type "
+                f"{type(X).__name__}: transform X, and pass the classifier and the result to infer."
             )
         columns, names = transformer.transform(X), _names(transformer)
     data = UserData(columns, y, sample_weight, offset)
@@ -140,9 +140,11 @@ def infer(
 
 
 def transformer_and_classifier(model: Any, function: str) -> tuple[Any, MaxentClassifier]:
-    """Return the transformer of a pipeline, None without one, and its fitted classifier.
+    """Return the transformer of a pipeline, None without one, and its classifier.
 
-    Raises TypeError, which names the public function `function`, if there is no MaxentClassifier.
+    Raises TypeError, which names the public function `function`, if there is no MaxentClassifier,
+    and NotFittedError if the last step of a pipeline is not fitted. Callers check whether a
+    classifier without a pipeline is fitted.
     """
     transformer, classifier = None, model
     if isinstance(model, Pipeline):
@@ -157,10 +159,16 @@ def transformer_and_classifier(model: Any, function: str) -> tuple[Any, MaxentCl
 
 
 def _what_to_pass(search: Any) -> str:
-    """Return a sentence with the model to pass in place of a fitted search, or ""."""
+    """Return a sentence for an error message: which model to pass in place of `search`.
+
+    It is "" if `search` is no fitted search of scikit-learn or of this package, or if no single
+    MaxentClassifier has its coefficients.
+    """
     if hasattr(search, "best_estimator_"):
         return " Pass its best_estimator_."
     C, l1_ratio = getattr(search, "C_", None), getattr(search, "l1_ratio_", None)
+    # With `relax`, the coefficients may be the mean of a fit with the penalty and a fit without,
+    # with the weights gamma_ and 1 - gamma_.
     is_mean_of_fits = getattr(search, "gamma_", 1.0) != 1.0
     if is_mean_of_fits or not (isinstance(C, float) and isinstance(l1_ratio, float)):
         return ""

@@ -175,7 +175,7 @@ def _cross_products(block: Block, columns: Standardisation) -> tuple[Array]:
     center, scale = columns.center, columns.scale
     weights = (block.weights_or_ones() > 0.0).astype(np.float64)
     G = np.zeros((len(center) + 1, len(center) + 1))
-    G[:-1, :-1] = columns.covariance(block, weights)
+    G[:-1, :-1] = columns.scatter(block, weights)
     if columns.fit_intercept:
         sums = np.asarray(block.X.T @ weights, dtype=np.float64)
         if not block.is_sparse:

@@ -22,7 +22,12 @@ from scipy.optimize import linprog
 from skmaxent._existence._directions import Directions
 from skmaxent._existence._margins import classes_and_pairs, logit_changes, margins_of_classes
 from skmaxent._existence._proofs import proved_direction_near
-from skmaxent._existence._scaled_rows import are_violated, dense_pieces, gain_sums, worst_violation
+from skmaxent._existence._scaled_rows import (
+    are_violated,
+    dense_pieces,
+    gradient_of_margins,
+    worst_violation,
+)
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_blocks import on_host_block
 from skmaxent._typing import Array
@@ -79,7 +84,7 @@ def by_linear_programs(
     """
     blocks = directions.objective.blocks
     if cost is None:
-        (total,) = blocks.map_reduce(gain_sums, directions.pairs(), directions.scales())
+        (total,) = blocks.map_reduce(gradient_of_margins, directions.pairs(), directions.scales())
         cost = total.ravel()[directions.index]
     norm = float(np.abs(cost).max(initial=0.0))
     if norm == 0.0:

@@ -1,8 +1,15 @@
 """Kernels of the linear programs, over rows and columns that are scaled to similar size.
 
 Each column is centred and scaled by `ColumnScales`; then each row is divided by its largest entry,
-the intercept's included. See `_margins` for the arguments `pairs` and `direction`, for margins, and
-for what a kernel is. R is the number of logits, and d the number of features.
+the intercept's included. R is the number of logits, and d the number of features.
+
+A kernel is a function of a block of rows that `Storage.map_reduce` calls for each block. Two of the
+arguments of kernels are defined in `_margins`: `direction` is a direction of the coefficients in
+the units of X, and `pairs` says which pairs of a row and a class count. The margin of a pair is the
+change of the logit of the row's own class along the direction, minus the change of the logit of the
+other class. For sigmoids it is the change of the logit of the label, with the opposite sign for
+rows without the label; for a target between 0 and 1 it is minus the absolute value of the change. A
+scaled margin is the margin divided by the largest entry of the row in scaled columns.
 """
 
 from __future__ import annotations
@@ -129,7 +136,7 @@ def dense_pieces(
 def scaled_margins(
     block: Block, pairs: Pairs, direction: RawDirection, scales: ColumnScales
 ) -> Array:
-    """Return the margins of the pairs divided by the largest entry of the scaled row, (R, rows).
+    """Return the scaled margins of the pairs of each row with each class, (R, rows).
 
     Margins of pairs that do not count, and of rows without weight, are 0. Block and arguments must
     be in host memory.
@@ -152,7 +159,7 @@ def largest_scaled_margin(
 def worst_violation(
     block: Block, pairs: Pairs, direction: RawDirection, scales: ColumnScales
 ) -> KernelResult:
-    """Return the largest loss of a pair: the absolute value of the least scaled margin, or 0."""
+    """Return the absolute value of the most negative scaled margin, or 0 if none is negative."""
     return (-scaled_margins(block, pairs, direction, scales).min(initial=0.0),)
 
 
@@ -166,10 +173,12 @@ def are_violated(
 
 
 @host_kernel
-def gain_sums(block: Block, pairs: Pairs, scales: ColumnScales) -> tuple[Array]:
-    """Return the gradient (R, d + 1) of the sum of all margins, which is linear in a direction.
+def gradient_of_margins(block: Block, pairs: Pairs, scales: ColumnScales) -> tuple[Array]:
+    """Return the gradient of the sum of all scaled margins by a direction, (R, d + 1).
 
-    The gradient is taken with respect to the scaled coefficients of the direction.
+    The direction is given by its coefficients for the scaled columns. The gradient is the same for
+    all directions, because the sum is linear: each class of a row with several classes has margins
+    of its own, and targets between 0 and 1 of sigmoids are left out.
     """
     total = 0.0
     for some, X in dense_pieces(block, scales):
@@ -177,6 +186,7 @@ def gain_sums(block: Block, pairs: Pairs, scales: ColumnScales) -> tuple[Array]:
         if pairs.is_coupled:
             G = counts.sum(axis=0) * own - own.sum(axis=0) * counts
         else:
+            # `own` is 0.5 for a target between 0 and 1, whose margin -|change| is not linear.
             G = np.where(np.abs(own) == 1.0, own, 0.0)
         total = total + (G * rows_with_weight(some)) @ X
     return (np.asarray(total),)

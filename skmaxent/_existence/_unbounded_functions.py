@@ -1,10 +1,12 @@
 """Whether a linear function of the coefficients grows along a direction of recession.
 
 See `_directions` for directions of recession. Profile intervals need this: an end is infinite where
-the function grows along such a direction, because the likelihood does not fall along it. Functions
-are arrays (n_free, width) of the weights of the free coefficients: those of each class but the last
-minus those of the last class, or those of a single logit, with the intercept as the last column. R
-is the number of logits.
+the function grows along such a direction, because the likelihood does not fall along it.
+
+The free coefficients are the coefficients of the single logit of two classes, or the differences of
+the coefficients of each class but the last from those of the last class. A function is an array
+(n_free, width) of their weights, with n_free free logits. width is n_features + 1, where the last
+column has the intercepts, or n_features if the model has no intercepts. R is the number of logits.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ class LinearFunction:
     """
 
     def __init__(self, objective: MultinomialObjective, weights: Array) -> None:
+        # `Directions` fixes the coefficients of the last class at 0, so their weights do not matter
+        # and are 0, as are those of missing intercepts.
         of_classes = np.zeros(objective.shape)
         of_classes[: len(weights), : weights.shape[1]] = weights
         cone = Cone.of(objective, np.ones(objective.shape[1] - 1, dtype=bool), None, None)
@@ -42,7 +46,8 @@ class LinearFunction:
     def grows_along(self, D: Array) -> bool:
         """Return whether D is a direction of recession along which the function grows.
 
-        D has the shape (R, n_features + 1), and is checked on all rows.
+        D has the shape (R, n_features + 1). A pass over all rows checks that D is a direction of
+        recession.
         """
         return self._grows(D) and self._directions.is_proof(D)
 

@@ -241,7 +241,7 @@ def largest_range_of_logits(
     `coef` (R, d) and `intercept` (R,) are the coefficients of X. If the logits are not coupled, as
     for sigmoids, the result is the largest absolute value of a logit.
     """
-    Z = block.logits(coef, intercept)
+    Z = block.logits_without_offset(coef, intercept)
     if not is_coupled:
         return (block.largest(np.abs(Z).max(axis=0)),)
     return (block.largest(Z.max(axis=0) - Z.min(axis=0)),)

@@ -35,14 +35,14 @@ def calibration_table(
     """Return the observed share of each class in bins of its probability, with intervals.
 
     Bins have about equal numbers of observations ("quantile") or equal width ("uniform"). Intervals
-    are those of Wilson (1927, JASA 22). If the counts of `outcomes` are sampling weights, and
-    `are_counts` is False, a bin has Kish's effective number of observations.
+    are those of Wilson (1927, JASA 22). `are_counts` is False if the counts of `outcomes` are
+    sampling weights. The number of observations of a bin is then Kish's effective number.
 
     Returns
     -------
     DataFrame
         A row for each class and bin: predicted (the mean probability), observed (the share of the
-        class), lower, upper and n (the number of observations).
+        class), lower, upper and n (the number of observations, or Kish's effective number).
     """
     import pandas as pd
 
@@ -70,7 +70,7 @@ def score_decomposition(
 ) -> pd.DataFrame:
     """Return the parts of score = reliability - resolution + uncertainty.
 
-    The parts are differences of the mean scores S of three predictions for each row: its
+    The parts are computed from the mean scores S of three predictions for each row: its
     probabilities p, the observed shares c of the classes in its bin, and the observed shares m in
     all rows. Reliability is S(p) - S(c), resolution S(m) - S(c), and uncertainty S(m). If all
     probabilities in a bin are equal, these are the parts of Murphy (1973, J. Appl. Meteorol. 12).
@@ -78,8 +78,9 @@ def score_decomposition(
 
     The table has the columns score, reliability, resolution and uncertainty. The row of a class is
     about the event that this class occurs, with bins of its probability. The row "all" is about all
-    classes: the sum of their rows for the Brier score; for the log score, bins are those of the
-    probability of the most probable class.
+    classes. For the Brier score it is the sum of the rows of the classes. For the log score, the
+    observations are grouped by their most probable class, and each group is divided into bins of
+    the probability of this class.
     """
     import pandas as pd
 
@@ -109,7 +110,8 @@ def score_decomposition(
 def bins_of(p: Array, counts: Array, n_bins: int, strategy: str) -> Array:
     """Return the code of the bin of each probability, (n_samples,).
 
-    Bins without observations are joined with others, so that the codes 0, 1, ... are all in use.
+    A bin without observations is joined with the next bin that has some, or with the last such bin
+    if there is no next one. The codes 0, 1, ... are therefore all in use.
     """
     levels = np.linspace(0.0, 1.0, n_bins + 1)[1:-1]
     edges = levels if strategy == "uniform" else np.unique(weighted_quantiles(p, counts, levels))

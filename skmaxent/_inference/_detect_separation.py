@@ -40,9 +40,10 @@ class Separation:
         logits of some coefficients are larger for the class of each row than for every other class.
         "quasi-complete": they are larger or equal for all rows, and larger for some row.
     direction : pandas.DataFrame of shape (n_features + 1, n_classes)
-        Coefficients with these logits. The row "Intercept" is missing if ``fit_intercept=False``.
-        The likelihood increases without end if they are multiplied by larger and larger numbers.
-        They sum to zero over the classes, and are zero if `kind` is "none".
+        Coefficients with the logits that `kind` describes. The row "Intercept" is missing if
+        ``fit_intercept=False``. The likelihood has no maximum: whatever number multiplies these
+        coefficients, a larger number gives a larger likelihood. They sum to zero over the classes,
+        and are zero if `kind` is "none".
     classes : list
         Classes with rows that the direction separates from another class.
     features : list
@@ -156,10 +157,11 @@ def _result(
     ----------
     found : Separated or None
         The separation of the rows, with a direction for the standardised columns and the classes
-        that the fit kept; None if the classes overlap. The result has the direction for all columns
-        of X and all classes.
+        that the fit kept; None if the classes overlap. Its `moved` says which of these columns have
+        no finite estimates, and its `winners` are the positions of the separated classes. The
+        result has the direction for all columns of X and all classes.
     training : TrainingProblem
-        The problem whose classes are separated, or not.
+        The problem that was searched.
     names : ndarray of shape (n_features,)
         Names of all columns of X.
     n_samples : int

@@ -79,5 +79,5 @@ def _difference_from_one(block: Block, coef: Array) -> KernelResult:
 
     `coef` has the shape (n_logits, d).
     """
-    Z = block.logits(coef, np.zeros(len(coef), coef.dtype))
+    Z = block.logits_without_offset(coef, np.zeros(len(coef), coef.dtype))
     return (block.largest(np.abs(Z[0] - 1.0)),)

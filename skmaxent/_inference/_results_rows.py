@@ -31,11 +31,14 @@ class RowMethods(ResultsState):
     def effective_df(self) -> float:
         """Effective degrees of freedom of the fit.
 
-        It is the sum of the leverages of the rows, Σ_i tr(A_i Λ_i), where A_i is the leverage of
-        row i and Λ_i the Hessian of its loss by its logits. Without a penalty it is the number of
-        free coefficients; a ridge makes it smaller (Hastie & Tibshirani 1990, Generalized Additive
-        Models, section 6.8). With an L1 penalty only coefficients that are not zero count. Needs
-        the rows of the fit.
+        It is the sum of the leverages of the rows, Σ_i tr(A_i Λ_i). Λ_i is the Hessian of the loss
+        of row i by its free logits, the differences from the logit of the last class. A_i =
+        (I ⊗ x_iᵀ) H⁻¹ (I ⊗ x_i) is the leverage matrix of the row. Here x_i are its features and a
+        one, and H is the Hessian of the summed loss and penalty by the free coefficients.
+
+        Without a penalty the result is the number of free coefficients; a ridge makes it smaller
+        (Hastie & Tibshirani 1990, Generalized Additive Models, section 6.8). With an L1 penalty
+        only coefficients that are not zero count. Needs the rows of the fit.
         """
         return self._fitted("effective degrees of freedom").leverages(self.weights).effective_df
 
@@ -55,14 +58,15 @@ class RowMethods(ResultsState):
 
         They come from one Newton step for each row. If the step is not exact enough, an exact fit
         without the observation replaces it. With ``weights="frequency"`` one observation is left
-        out, also if a weight or a count stands for several; with ``weights="probability"`` the
+        out, even if a weight or a count stands for several; with ``weights="probability"`` the
         whole row. `skmaxent.leave_one_out` does the same for penalties that `infer` has no standard
         errors for.
 
         Parameters
         ----------
         max_refits : int or None, default=100
-            The largest number of exact fits; None makes as many as the score needs.
+            The largest number of exact fits. None makes as many as an accurate log score needs, see
+            `skmaxent.leave_one_out`.
 
         Returns
         -------
@@ -168,7 +172,7 @@ class RowMethods(ResultsState):
         score: ConformalScore = "probability",
         max_refits: int | None = 100,
     ) -> ConformalSets:
-        """Return sets of classes for new rows that contain the observed class with 1 - `alpha`.
+        """Return sets of classes that contain the class of a new row with probability 1 - `alpha`.
 
         The thresholds are quantiles of the held-out scores of the rows of the fit.
         `skmaxent.conformal_sets` does the same for penalties that `infer` has no standard errors
@@ -276,10 +280,10 @@ class RowMethods(ResultsState):
         )
 
     def dfbetas(self, standardised: bool = True) -> pd.DataFrame:
-        """Return the change of each coefficient by each row of the fit.
+        """Return how much each row of the fit changes each coefficient.
 
-        It is the coefficient minus the coefficient of a fit without the whole row, by one Newton
-        step.
+        A change is the coefficient minus the coefficient of a fit without the whole row, by one
+        Newton step.
 
         Parameters
         ----------
@@ -321,7 +325,8 @@ class RowMethods(ResultsState):
     def _fitted(self, what: str) -> FittedRows:
         """Return the fit with its rows.
 
-        `what`, the plural name of the statistics that need the rows, is for error messages.
+        `what`, the plural name of the statistics that need the rows, is for error messages. Raises
+        ValueError for fits with label_smoothing, and if the results do not hold the rows.
         """
         if self._estimate.settings.label_smoothing:
             raise ValueError(
@@ -331,7 +336,10 @@ class RowMethods(ResultsState):
         return self._held.get(what).fitted
 
     def _row_names(self, fit: FittedRows) -> Any:
-        """Return the index of the user's data frame, or None if it has other rows than the fit."""
+        """Return the index of the user's data frame.
+
+        The result is None if the data are no data frame, or if it has other rows than the fit.
+        """
         data = None if self._variables is None else self._variables.data
         if data is None or len(data) != fit.training.blocks.n_samples:
             return None

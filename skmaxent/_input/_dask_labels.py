@@ -31,7 +31,9 @@ from skmaxent._typing import Array, DType
 
 @dataclass(frozen=True)
 class Labelled(CheckedChunks):
-    """Chunks of checked rows, each of which has one class label.
+    """Chunks of checked rows with one class label for each row.
+
+    `top_weight` is the largest sample weight of all rows.
 
     Attributes
     ----------
@@ -106,14 +108,20 @@ class Labelled(CheckedChunks):
         return ChunkedRows(self.scheduler, chunks, shape, n_logits=n_logits, workers=workers)
 
     def codes(self) -> Array:
-        """Return the class codes of all rows in memory, one byte a row for up to 256 classes."""
+        """Return, in memory, the class codes of all rows, (n_samples,).
+
+        A code takes one byte for up to 256 classes.
+        """
         parts = mapped(self.scheduler, _codes, self.handles, [self.classes] * len(self.handles))
         return np.concatenate(self.scheduler.gather(parts))
 
     def converted_with_marks(self, marks: Array) -> tuple[list[Any], ChunksShape]:
-        """Convert the chunks for cross-validation, as `converted` does for `marks`.
+        """Return handles of the chunks converted for cross-validation, and the sizes of the chunks.
 
-        The targets are the codes of all classes, because folds differ in the classes that they fit.
+        `marks` (n_marks, n_samples) are those of `Splits`: integers that say which rows each fold
+        trains on and holds out. They are stored with the chunks. The targets are the codes of all
+        classes, because folds differ in the classes that they fit. The checked rows are forgotten,
+        as in `converted`.
         """
         top_weight = self.top_weight if self.has_weights else None
         every = np.arange(len(self.classes))
@@ -133,8 +141,8 @@ class LabelConversion:
         The positions of the classes that are fitted.
     top_weight : float or None
         The largest sample weight, by which weights are divided; None without sample weights.
-    class_weight : ndarray of shape (n_classes,) or None
-        Factors of the weights of each class.
+    factors : ndarray of shape (n_classes,) or None
+        Numbers that multiply the weights of the rows of each class; None stands for ones.
     dtype : dtype
         The dtype of the fit.
     """
@@ -142,7 +150,7 @@ class LabelConversion:
     classes: Array
     active: Array
     top_weight: float | None
-    class_weight: Array | None
+    factors: Array | None
     dtype: DType
 
     def __call__(self, chunk: CheckedRows) -> Rows:
@@ -152,8 +160,8 @@ class LabelConversion:
         weights = None
         if self.top_weight is not None and chunk.weights is not None:
             weights = _validation.without_negligible(chunk.weights / self.top_weight)
-        if self.class_weight is not None:
-            factors = self.class_weight[codes]
+        if self.factors is not None:
+            factors = self.factors[codes]
             weights = factors if weights is None else weights * factors
         if weights is not None:
             weights = _validation.without_negligible(weights).astype(self.dtype)
@@ -231,17 +239,20 @@ def _joined_labels(labels: list[Array]) -> Array:
 
 
 def _label_codes(y: Any) -> tuple[Array, Array]:
-    """Return the labels of a chunk of y, and each row's position among them; -1 if missing."""
+    """Return the position of each row's label among the labels of a chunk of y, and these labels.
+
+    The positions have the shape (n_rows,) and are -1 for missing labels.
+    """
     codes, labels = pd.factorize(column(y, "y"))
     return codes, np.asarray(labels)
 
 
 def _label_totals(chunk: CheckedRows, weights: Array | None) -> Array:
     """Return the sum and the largest of the weights of the rows with each label, (2, n_labels)."""
-    return class_weights(chunk.codes, weights, len(chunk.labels))
+    return weight_totals(chunk.codes, weights, len(chunk.labels))
 
 
-def class_weights(codes: Array, weights: Array | None, n_classes: int) -> Array:
+def weight_totals(codes: Array, weights: Array | None, n_classes: int) -> Array:
     """Return the sum and the largest of the weights of the rows of each class, (2, n_classes).
 
     `codes` and `weights` have the shape (n_rows,); None stands for weights of one.

@@ -4,11 +4,12 @@ With an L1 penalty, the Newton step of `Leverages` keeps the zeros of θ. For a 
 without the row has other zeros. The proximal Newton step minimises the quadratic model of the loss
 plus the L1 penalty itself, and finds them (Lee, Sun & Saunders 2014, SIAM J. Optim. 24, 1420-1443).
 
-The Hessian of the model is H less that of the row, which has rank r. An active-set method solves
-the model of each row. A coordinate is a coefficient θ_c that is nonzero, or may become so. A is the
-set of the nonzero ones. For the row, S is the set of the coordinates in A that become zero and of
-those outside of A that become nonzero. Elimination of the coordinates in A leaves a linear system
-of r equations and one for each coordinate in S. These systems of many rows are solved together.
+H is the Hessian of the summed loss and the ridge, and r the number of free logits. The Hessian of
+the model is H less that of the row, which has rank r. An active-set method solves the model of each
+row. A coordinate is a coefficient θ_c that is nonzero, or may become so. A is the set of the
+nonzero ones. For the row, S is the set of the coordinates in A that become zero and of those
+outside of A that become nonzero. Elimination of the coordinates in A leaves a linear system of r
+equations and one for each coordinate in S. These systems of many rows are solved together.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from skmaxent._typing import Array
 # The largest number of steps of the active-set method, and the largest size of S in them. Rows that
 # need more keep the Newton step with the zeros of θ.
 MOST_STEPS, MOST_CHANGES = 6, 30
-# The least number of zeros of θ that may change, if there are so many; larger numbers are at most
-# the number of nonzero coefficients.
-LEAST_CANDIDATES = 32
+# At most as many zeros of θ may change as there are coordinates in A, or this number if it is
+# larger.
+LEAST_CANDIDATE_LIMIT = 32
 # A share of the diagonal of H that is added to it for zeros of θ that change. Otherwise the system
 # would be singular for a feature with nonzero coefficients in all classes.
 DAMPING = 1e-8
@@ -55,8 +56,9 @@ class ChangingZeros:
         The strength of the L1 penalty of each coordinate, for the summed loss.
     gradient : ndarray of shape (size,)
         The gradient of the summed loss and the ridge, between -l1 and l1 for zeros.
-    weights : ndarray of shape (n_active, size)
-        H_AA⁻¹ N, where column c of N is the unit vector of a coordinate in A, or H_Ac for others.
+    elimination : ndarray of shape (n_active, size)
+        H_AA⁻¹ N, with which the coordinates in A are eliminated. Column c of N is the unit vector
+        of a coordinate c in A, or H_Ac for others.
     schur : ndarray of shape (size, size)
         Nᵀ H_AA⁻¹ N, less H for pairs of coordinates outside of A.
     hessian : ndarray of shape (size, size)
@@ -72,7 +74,7 @@ class ChangingZeros:
     theta: Array
     l1: Array
     gradient: Array
-    weights: Array
+    elimination: Array
     schur: Array
     hessian: Array
     limits: Array
@@ -80,9 +82,10 @@ class ChangingZeros:
 
     @classmethod
     def of(cls, leverages: Leverages, terms: PenaltyTerms) -> ChangingZeros | None:
-        """Return the coordinates; None for groups, for bounds, and without an L1 penalty.
+        """Return the coordinates and matrices of a fit, or None.
 
-        `terms` are the penalty of standardised columns.
+        The result is None for groups, for bounds, without an L1 penalty, and if the inverse Hessian
+        of `leverages` is only sampled. `terms` are the penalty of standardised columns.
         """
         point, inverse = leverages.point, leverages.inverse
         is_elementwise = terms.l1.any() and not terms.grouped
@@ -104,20 +107,21 @@ class ChangingZeros:
         coordinates = FreeCoefficients.of(columns, theta.shape, reference=reference)
         H = penalised_hessian(point, terms, coordinates, inverse.dtype) * total
         active = is_active[chosen]
-        weights = np.zeros((int(active.sum()), len(active)))
-        weights[:, active] = inverse.matrix
-        weights[:, ~active] = inverse.matrix @ H[np.ix_(active, ~active)]
+        elimination = np.zeros((int(active.sum()), len(active)))
+        elimination[:, active] = inverse.matrix
+        elimination[:, ~active] = inverse.matrix @ H[np.ix_(active, ~active)]
         schur = np.zeros_like(H)
-        schur[active] = weights
-        schur[:, active] = weights.T
+        schur[active] = elimination
+        schur[:, active] = elimination.T
         others = H[np.ix_(~active, ~active)]
         others.flat[:: len(others) + 1] *= 1.0 + DAMPING
-        schur[np.ix_(~active, ~active)] = H[np.ix_(~active, active)] @ weights[:, ~active] - others
+        both = np.ix_(~active, ~active)
+        schur[both] = H[np.ix_(~active, active)] @ elimination[:, ~active] - others
         limits = np.where((l1 > 0.0) & ~chosen, l1 * (1.0 + 1e-6), np.inf)
         l1, theta, gradient = l1[chosen], theta[chosen], gradient[chosen]
         gradient = np.where(active, gradient, np.clip(gradient, -l1, l1))
         return cls(
-            coordinates, active, theta, l1, gradient, weights, schur, H, limits, inverse.dtype
+            coordinates, active, theta, l1, gradient, elimination, schur, H, limits, inverse.dtype
         )
 
     def held_out_change(self, rows: RowLeverages) -> Array:
@@ -126,17 +130,17 @@ class ChangingZeros:
         change = np.einsum("mkl,ml->mk", rows.leverage, rho)
         X = self.coordinates.varying_columns(rows.context, self.dtype)
         moved = self._moved(X, rho)
-        signs = self._next_changes(moved, None)
+        signs = self._next_set(moved, None)
         which = np.flatnonzero(signs.any(axis=1))
         if len(which):
             steps = ProximalSteps.of(self, rows, [x[:, which] for x in X], which)
             steps.signs[:] = signs[which]
-            ended = steps.solve(None)
-            change[which[ended]] = steps.change[ended]
+            converged = steps.solve(None)
+            change[which[converged]] = steps.change[converged]
         return change
 
     def all_steps(self, rows: RowLeverages) -> ProximalSteps:
-        """Return the proximal Newton steps of all rows of a block, for `ProximalSteps.solve`."""
+        """Return the proximal Newton steps of all rows of a block, which are not solved yet."""
         X = self.coordinates.varying_columns(rows.context, self.dtype)
         return ProximalSteps.of(self, rows, X, np.arange(len(rows.weights)))
 
@@ -170,16 +174,21 @@ class ChangingZeros:
     def _moved(self, X: list[Array], rho: Array) -> Array:
         """Return the changes of coordinates in A and of gradients of the others, (rows, size).
 
-        S is empty, and the weighted residual that is left out of each row is `rho` (rows, r).
+        These are the changes for an empty S. `X` are the columns of the coordinates for each class,
+        each (n_columns, rows), as `FreeCoefficients.varying_columns` returns them. `rho` (rows, r)
+        is the weighted residual of each row that is left out.
         """
         full = rho if self.coordinates.is_reference else np.column_stack([rho, -rho.sum(axis=1)])
         B = np.concatenate([x * one.astype(x.dtype) for x, one in zip(X, full.T, strict=True)])
-        moved = self.weights.T.astype(B.dtype, copy=False) @ B[self.is_active]
+        moved = self.elimination.T.astype(B.dtype, copy=False) @ B[self.is_active]
         moved[~self.is_active] -= B[~self.is_active]
         return np.asarray(moved.T, dtype=float)
 
-    def _next_changes(self, moved: Array, known: tuple[Array, Array] | None) -> Array:
-        """Return how S changes, (rows, size): 1 or -1 for a member of S, by its sign, else 0.
+    def _next_set(self, moved: Array, known: tuple[Array, Array] | None) -> Array:
+        """Return the next S, (rows, size): 1 or -1 for a member, by its sign, else 0.
+
+        The sign of a coordinate in A is that of θ, which becomes zero. The sign of another is that
+        of the coefficient that becomes nonzero.
 
         Parameters
         ----------
@@ -206,22 +215,25 @@ class ChangingZeros:
 class ProximalSteps:
     """Proximal Newton steps of m rows, each of which is left out.
 
-    The quadratic model of a row has the gradient g - B_i s_i r_i + e_i at θ and the Hessian
-    H - B_i Λ_i B_iᵀ, where B_i are the derivatives of the row's logits by the coordinates. In the
-    first step e_i is zero. Later steps begin at other coefficients, where the loss has another
-    gradient; e_i is what the first model lacks of it.
+    The quadratic model of row i has the gradient g - B_i u_i r_i + e_i at θ and the Hessian
+    H - B_i Λ_i B_iᵀ. Here g is the gradient of all rows, `ChangingZeros.gradient`, B_i are the
+    derivatives of the row's logits by the coordinates, (size, r), and u_i is the weight that is
+    left out. The residual r_i and the curvature Λ_i, for the weight u_i, are those of `Leverages`.
+    In the first step e_i is zero. Later steps begin at other coefficients, where the loss has
+    another gradient; e_i is what the first model lacks of it.
 
     Attributes
     ----------
     zeros : ChangingZeros
     slopes : ndarray of shape (m, size, r)
-        The changes of coordinates in A and of gradients of the others by the left-out residual.
+        The derivatives of the coordinates in A, and of the gradients of the others, by the weighted
+        residual that is left out, for an empty S.
     curvature : ndarray of shape (m, r, r)
-        The curvature of the rows, Λ_i for the weights that are left out.
+        The curvatures Λ_i.
     leverage : ndarray of shape (m, r, r)
-        A_i.
+        The leverage matrices B_iᵀ H_AA⁻¹ B_i, for the rows of B_i in A. `Leverages` calls them A_i.
     residual : ndarray of shape (m, r)
-        The residuals times the weights that are left out.
+        The residuals times the weights that are left out, u_i r_i.
     signs : ndarray of shape (m, size)
         1 or -1 for a member of S, by its sign, else 0; changed by `solve`.
     change, shift : ndarray of shape (m, r) and (m, size)
@@ -278,36 +290,36 @@ class ProximalSteps:
         return np.asarray(gradient - model + np.einsum("msr,mr->ms", B, left_out))
 
     def solve(self, extra: Array | None) -> Array:
-        """Minimise the model of each row; return a mask of those for which the method ended.
+        """Minimise the model of each row; return a mask (m,) of those for which S converged.
 
         `extra` (m, size) are the e_i; None stands for zeros. The search for S begins with `signs`.
         """
         n = len(self.signs)
-        ended, at = np.zeros(n, dtype=bool), np.arange(n)
+        converged, at = np.zeros(n, dtype=bool), np.arange(n)
         for _ in range(MOST_STEPS):
             at = at[np.count_nonzero(self.signs[at], axis=1) <= MOST_CHANGES]
             if not len(at):
                 break
             signs = self.signs[at]
             moved, values = self._step(at, None if extra is None else extra[at])
-            following = self.zeros._next_changes(moved, (signs, values))
+            following = self.zeros._next_set(moved, (signs, values))
             is_same = (following == signs).all(axis=1)
-            ended[at[is_same]] = True
+            converged[at[is_same]] = True
             self.signs[at] = following
             at = at[~is_same]
-        return ended
+        return converged
 
     def _step(self, at: Array, extra: Array | None) -> tuple[Array, Array]:
-        """Solve the systems of the rows `at` for their present S.
+        """Solve the systems of the rows `at` for their present S; set their `change` and `shift`.
 
-        Returns `moved` and the values of S, both (rows, size), as in `_next_changes`.
+        Returns `moved` and the values of S, both (rows, size), as in `_next_set`.
         """
         zeros, signs, all_slopes = self.zeros, self.signs[at], self.slopes[at]
         active, r = zeros.is_active, all_slopes.shape[2]
         lag, lagging = np.zeros(1), np.zeros((len(at), r))
         if extra is not None:
             # The changes of coordinates in A and of the other gradients by the extra gradient.
-            lag = extra[:, active] @ zeros.weights
+            lag = extra[:, active] @ zeros.elimination
             lag[:, ~active] -= extra[:, ~active]
             lagging = np.einsum("msr,ms->mr", all_slopes[:, active], extra[:, active])
         is_in = signs != 0.0
@@ -356,8 +368,10 @@ def _candidates(
         distance, np.sqrt(sizes), out=np.full(l1.shape, np.inf), where=(sizes > 0.0) & (l1 > 0.0)
     )
     relative[is_active] = np.inf
-    most = max(n_active, LEAST_CANDIDATES)
-    limit = np.partition(relative.ravel(), most)[most] if relative.size > most else np.inf
+    most = max(n_active, LEAST_CANDIDATE_LIMIT)
+    # The most-th smallest distance; zeros at the same distance may all change.
+    nth = most - 1
+    limit = np.partition(relative.ravel(), nth)[nth] if relative.size > most else np.inf
     return np.asarray((relative < 1.0) & (relative <= limit))
 
 

@@ -131,7 +131,7 @@ def leave_one_out(
     weights : {"frequency", "probability"}
         "frequency" leaves out one observation of a row, "probability" the whole row.
     max_refits : int or None
-        The largest number of exact fits; None makes as many as the score needs.
+        The largest number of exact fits; None makes as many as an accurate log score needs.
     index : pandas.Index, default=None
         The index of `LeaveOneOutScores.to_frame`.
     """

@@ -128,7 +128,7 @@ class SampledInverse:
         likelihood, columns = context.likelihood, context.model.standardisation
         m, R, width = self.theta.shape
         coef, intercept = columns.coefficients(self.theta.reshape(m * R, width))
-        Z = context.block.logits(
+        Z = context.block.logits_without_offset(
             coef.astype(context.block.X.dtype), intercept.astype(context.block.X.dtype)
         )
         Z = np.asarray(on_host(Z), dtype=float).reshape(m, R, -1)
@@ -304,7 +304,7 @@ def _products(context: KernelContext, coef: Array, intercept: Array, R: int) -> 
     `coef` and `intercept` have R rows for each direction, one for each logit.
     """
     block, likelihood = context.block, context.likelihood
-    U = block.logits(coef, intercept)
+    U = block.logits_without_offset(coef, intercept)
     for start in range(0, len(coef), R):
         U[start : start + R] = likelihood.curvature(context.probabilities, U[start : start + R])
     if block.weights is not None:

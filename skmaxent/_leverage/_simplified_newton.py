@@ -302,7 +302,7 @@ def _gradients(
 
     `coef` and `intercept` have n_logits rows for each model, and so have both results.
     """
-    U = block.logits(coef, intercept)
+    U = block.logits_without_offset(coef, intercept)
     for start in range(0, len(U), likelihood.n_logits):
         Z = U[start : start + likelihood.n_logits]
         if block.offset is not None:

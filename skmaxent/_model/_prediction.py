@@ -115,7 +115,7 @@ def evaluate_by_logit(
 
     `coef` has the shape (n_logits, n_features), and `intercept` (n_logits,).
     """
-    Z = block.logits_at(coef, intercept)
+    Z = block.logits_with_offset(coef, intercept)
     _replace_overflowed(Z.T, block, coef, intercept)
     out[...] = function(Z, 0).T
 

@@ -383,7 +383,7 @@ def _class_maxima(block: Block, n_classes: int) -> tuple[Array]:
 
 def _weights_of_classes(block: Block, n_classes: int) -> Array:
     weights = block.weights_or_ones().astype(float)
-    return _dask_labels.class_weights(block.targets, weights, n_classes)
+    return _dask_labels.weight_totals(block.targets, weights, n_classes)
 
 
 def _log_likelihoods(block: Block, candidates: Candidates) -> tuple[Array, float]:

@@ -296,7 +296,7 @@ def _write_logits(block: Block, coef: Array, intercept: Array, R: int, out: Arra
     `coef`, `intercept` and `out` have R rows for each model, and `out` a column for each row of
     data. The result is not used; `map_reduce` needs one.
     """
-    Z = block.logits(coef, intercept)
+    Z = block.logits_without_offset(coef, intercept)
     if block.offset is not None:
         Z.reshape(-1, R, Z.shape[1])[:] += block.offset.T
     out[:, block.start : block.stop] = Z

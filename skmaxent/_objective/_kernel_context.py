@@ -76,7 +76,7 @@ class Probabilities:
             return np.broadcast_to(common, (len(common), block.stop - block.start))
         P = self._by_block.get(block.index)
         if P is None:
-            P = block.logits_at(coef, intercept)
+            P = block.logits_with_offset(coef, intercept)
             self._likelihood.probabilities(P)
         elif P.dtype != dtype:
             if block.index not in self._as_float32:
@@ -123,7 +123,7 @@ class KernelContext:
 
     def logits(self) -> Array:
         """Return the logits in the dtype of X, offset included, as a new array."""
-        return self.block.logits_at(self.model.coef, self.model.intercept)
+        return self.block.logits_with_offset(self.model.coef, self.model.intercept)
 
     @cached_property
     def probabilities(self) -> Array:

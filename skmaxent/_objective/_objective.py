@@ -439,7 +439,8 @@ def _hessian_product(context: KernelContext, coef: Array, intercept: Array) -> t
     times the change of its logits along the direction.
     """
     block = context.block
-    U = context.likelihood.curvature(context.probabilities, block.logits(coef, intercept))
+    changes = block.logits_without_offset(coef, intercept)
+    U = context.likelihood.curvature(context.probabilities, changes)
     if block.weights is not None:
         U *= block.weights
     return block.weighted_sums(U), U.sum(axis=1, dtype=np.float64)

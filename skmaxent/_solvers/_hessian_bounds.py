@@ -339,7 +339,7 @@ def _least_curvature_gram(
         return ((Y * weights) @ Y.T,)
     width = len(columns.is_free)
     G = empty((width, width), np.float64, weights)
-    G[:-1, :-1] = columns.covariance(block, weights)
+    G[:-1, :-1] = columns.scatter(block, weights)
     G[-1, -1] = total = columns.fit_intercept * weights.sum()
     sums = columns.fit_intercept * block.weighted_sums(weights[None])[0]
     G[-1, :-1] = G[:-1, -1] = (sums - total * columns.center) / columns.scale

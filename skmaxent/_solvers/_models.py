@@ -37,8 +37,8 @@ SAMPLED_ROWS_PER_COLUMN = 10
 LEAST_SAMPLED_ROWS = 2000
 # Rows in a sample from which only the variances of the columns are computed.
 SAMPLED_ROWS_FOR_VARIANCES = 20_000
-# Curvature added to every coefficient, relative to the mean, so that the matrix has a Cholesky
-# factor.
+# Curvature added to the coefficients of all features, not to intercepts, relative to the mean
+# curvature, so that the matrix has a Cholesky factor.
 LEAST_MODEL_CURVATURE = 1e-13
 # If the mean curvature is below this, all rows have probabilities near 0 and 1.
 VANISHED = 1e-10
@@ -98,7 +98,7 @@ class HessianModel(Model):
 
     The Hessian is never assembled. Conjugate gradients solve the linear systems, with a simpler
     model as the preconditioner. This model is used if the simpler one predicts wrongly which
-    coefficients are zero.
+    coefficients are zero. It is `is_local`: at the next point the Hessian is another one.
 
     Parameters
     ----------
@@ -115,19 +115,23 @@ class HessianModel(Model):
         self.diagonal, self.shift_curvature = simple.diagonal, simple.shift_curvature
 
     def apply(self, V: Array) -> Array:
-        """Return M V by one pass over X, which may use a float32 copy of X.
+        """Return M V for V (R, width) by one pass over X, which may use a float32 copy of X.
 
-        M is the Hessian of the loss with `shift_curvature` added along shifts, see `Model`.
+        M is the Hessian of the loss, with `shift_curvature` added for shifts: changes of the
+        coefficients of a column by the same number in all classes.
         """
         product = self._point.hessian_product(V, exact=False)
         product += self.shift_curvature * V.mean(axis=0)
         return product
 
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
-        """Return an approximate solution x of (M + penalty'') x = rhs, see `Model.solve`.
+        """Return an approximate solution x of (M + P) x = rhs for the coefficients that vary.
 
-        The relative accuracy is `HESSIAN_MODEL_ACCURACY`, unless `HESSIAN_MODEL_PRODUCTS` passes
-        over X do not reach it.
+        `rhs` and x have the shape (R, width). `tangent` says which coefficients vary: those that an
+        L1 penalty or a bound does not hold. The others are zero in x. P are the second derivatives
+        of the penalty by the coefficients that vary, where an L1 penalty has none. The relative
+        accuracy is `HESSIAN_MODEL_ACCURACY`, unless `HESSIAN_MODEL_PRODUCTS` passes over X do not
+        reach it.
         """
         gradient = project_onto_tangent(tangent, -rhs)
         natural = self._simple.solve(gradient, tangent)

@@ -1,7 +1,8 @@
 """The choice of a preconditioner by its cost and the Hessian products that it saves.
 
 Costs are numbers of multiplications at the speed of a large matrix product. "Worth n products"
-means that a preconditioner is built if it costs no more than n Hessian products.
+means that a preconditioner is built if it costs no more than n Hessian products. F is the
+objective: the loss with its penalty.
 """
 
 from __future__ import annotations
@@ -84,11 +85,12 @@ class PreconditionerChoice:
     - "blocks": the d × d block of the Hessian for each class, if they cost less than "assembled".
       They cost about R·d²·(n + d)/2.
 
-    The first preconditioner of a fit is "full" if it costs no more than `WORTH_PRODUCTS` Hessian
-    products, "assembled" if that is free or cheap near the optimum, and "diagonal" otherwise. A
-    later one is built when the last step's products, or half of the products so far, have cost as
-    much as it. "blocks" are built when the products so far and the expected ones of the next step
-    cost as much.
+    The cost of "assembled" is set to 0 for "newton-cholesky", and for "auto" with up to
+    `ALWAYS_ASSEMBLED` parameters. The first preconditioner of a fit is "assembled" if its cost is
+    0, or at most `NEAR_PRODUCTS` Hessian products with `is_near`. Otherwise it is "full" if that
+    costs no more than `WORTH_PRODUCTS` products, else "diagonal". A later one is built when the
+    last step's products, or half of the products so far, have cost as much as it. "blocks" are
+    built when the products so far and the expected ones of the next step cost as much.
 
     Parameters
     ----------
@@ -190,7 +192,7 @@ class PreconditionerChoice:
         self._spent += last
         # A step also takes a gradient, which costs about as much as a product.
         self._age, self._since = self._age + 1, self._since + last + self._product_cost
-        self._is_separable = point.loss <= SEPARABLE * _largest_loss(point)
+        self._is_separable = point.loss <= SEPARABLE * _loss_of_equal_probabilities(point)
         rate = reduction / max(last_products, 1)
         if self._kind == "blocks" and self._age == 1:
             self._judge_blocks(rate)
@@ -217,8 +219,12 @@ class PreconditionerChoice:
                 return self._build(kind, point)
             if is_far and kind == self._kind and self._is_old():
                 return self._build(kind, point)
-            dear = last <= self._costs[kind] and self._costs[kind] > 0.0
-            if (kind == self._kind and dear) or self._costs[kind] < self._costs[self._kind]:
+            # The present preconditioner stays if it is of this kind and a new one costs at least as
+            # much as the products of the last step, or if it is of a more expensive kind, which
+            # approximates the Hessian better.
+            is_expensive = last <= self._costs[kind] and self._costs[kind] > 0.0
+            is_cheaper_kind = self._costs[kind] < self._costs[self._kind]
+            if (kind == self._kind and is_expensive) or is_cheaper_kind:
                 return self._preconditioner, False
         return self._build(kind, point)
 
@@ -246,7 +252,7 @@ class PreconditionerChoice:
             self._costs["blocks"] = np.inf
 
     def _is_old(self) -> bool:
-        """Return whether more than OLD steps have used the preconditioner, and cost as much."""
+        """Return whether more than OLD steps used the preconditioner, and cost as much as it."""
         return self._age > OLD and self._since >= self._costs[self._kind]
 
     def _build(self, kind: str, point: Point) -> tuple[Preconditioner, bool]:
@@ -279,11 +285,11 @@ class PreconditionerChoice:
         return self._samples[n_rows]
 
     def _last_affordable(self, kinds: tuple[str, ...], budget: float) -> str:
-        """Return the last of `kinds` whose cost is within `budget`; "diagonal" without any."""
+        """Return the last of `kinds` whose cost is within `budget`; "diagonal" if none is."""
         return ["diagonal", *(kind for kind in kinds if self._costs[kind] <= budget)][-1]
 
 
-def _largest_loss(point: Point) -> float:
+def _loss_of_equal_probabilities(point: Point) -> float:
     """Return the loss of a row for equal probabilities of its classes, or of its labels."""
     likelihood = point.objective.likelihood
     if likelihood.is_coupled:

@@ -498,7 +498,7 @@ def _curvature_moments(context: KernelContext, full: bool) -> KernelResult:
     curvature, shares = (P * (1.0 - P)) @ weights, P @ weights
     spread = context.likelihood.curvature_trace(P) * weights
     if full:
-        squares = columns.covariance(context.block, spread.astype(np.float64))
+        squares = columns.scatter(context.block, spread.astype(np.float64))
     else:
         squares = _squares_about(context.block, spread, columns.center) / columns.scale**2
     return curvature, shares, squares, spread.sum()

@@ -80,7 +80,7 @@ def _logits(block: Block, coef: Array, intercept: Array) -> tuple[Array, Array]:
 
     A row without positive target, which has no set, may belong to any class.
     """
-    Z = block.logits_at(coef, intercept)
+    Z = block.logits_with_offset(coef, intercept)
     targets = block.targets.T
     if len(Z) == 1:
         Z = np.concatenate([np.zeros_like(Z), Z])

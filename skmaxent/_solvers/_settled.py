@@ -87,8 +87,8 @@ def _block_change(
     `at` and `step` are coefficients (R, d) and intercepts (R,) of the columns of X.
     """
     block = on_host_block(block)
-    Z = block.logits_at(*map(on_host, at)).astype(np.float64)
-    D = block.logits(*map(on_host, step)).astype(np.float64)
+    Z = block.logits_with_offset(*map(on_host, at)).astype(np.float64)
+    D = block.logits_without_offset(*map(on_host, step)).astype(np.float64)
     return (block.largest(logit_changes(Z, D, is_coupled)),)
 
 

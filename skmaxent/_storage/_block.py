@@ -13,15 +13,15 @@ import numpy as np
 import scipy.sparse as sp
 
 from skmaxent._storage._arrays import full
-from skmaxent._storage._threads import has_small_matrix_kernels
+from skmaxent._storage._threads import has_small_matrix_routines
 from skmaxent._storage._vectors import nonzero_columns
 from skmaxent._typing import Array
 
 # Below this density, XᵀX takes less time for sparse rows than for the same rows made dense.
 DENSE_ENOUGH = 0.1
-# Most multiplications of a product for which OpenBLAS uses its kernels for small matrices, 100³.
+# Most multiplications of a product for which OpenBLAS uses its routines for small matrices, 100³.
 SMALL_PRODUCT = 1_000_000
-# With slices of fewer rows, calls take more time than the kernels for small matrices save.
+# With slices of fewer rows, calls take more time than the routines for small matrices save.
 SLICE_ROWS = 64
 # If at most this share of the columns has coefficients, products with sparse rows read these
 # columns alone.
@@ -68,20 +68,20 @@ class Block:
     def _slices(self, n_logits: int) -> list[slice]:
         """Return the slices of rows for which a product with `n_logits` columns is fastest.
 
-        If BLAS has kernels for small matrices (see `has_small_matrix_kernels`), the product of a
+        If BLAS has routines for small matrices (see `has_small_matrix_routines`), the product of a
         tall block and few coefficients is up to twice as fast in slices small enough for these
-        kernels. In all other cases the result is one slice of all rows.
+        routines. In all other cases the result is one slice of all rows.
         """
         n_rows, d = self.X.shape
         if not isinstance(self.X, np.ndarray):  # on a device
             return [slice(0, n_rows)]
         step = SMALL_PRODUCT // max(d * n_logits, 1)
-        if n_logits == 1 or step < SLICE_ROWS or step >= n_rows or not has_small_matrix_kernels():
+        if n_logits == 1 or step < SLICE_ROWS or step >= n_rows or not has_small_matrix_routines():
             return [slice(0, n_rows)]
         return [slice(start, start + step) for start in range(0, n_rows, step)]
 
-    def logits(self, coef: Array, intercept: Array) -> Array:
-        """Return coef @ Xᵀ + intercept without the offset, a new array of shape (n_logits, rows).
+    def logits_without_offset(self, coef: Array, intercept: Array) -> Array:
+        """Return coef @ Xᵀ + intercept, a new array of shape (n_logits, rows).
 
         `coef` has the shape (n_logits, n_features), `intercept` (n_logits,).
         """
@@ -92,9 +92,9 @@ class Block:
         Z += intercept[:, None]
         return Z
 
-    def logits_at(self, coef: Array, intercept: Array) -> Array:
+    def logits_with_offset(self, coef: Array, intercept: Array) -> Array:
         """Return the logits of a model, offset included, a new array of shape (n_logits, rows)."""
-        Z = self.logits(coef, intercept)
+        Z = self.logits_without_offset(coef, intercept)
         if self.offset is not None:
             Z += self.offset.T
         return Z
@@ -154,8 +154,12 @@ class Block:
         X = self.X[:, index]
         return np.asarray(X.toarray(), np.float64) if self.is_sparse else X.astype(np.float64)
 
-    def covariance(self, weights: Array, center: Array) -> Array:
-        """Return Σ_i weights_i (x_i - center)(x_i - center)ᵀ, float64 (n_features, n_features)."""
+    def scatter(self, weights: Array, center: Array) -> Array:
+        """Return the scatter matrix Σ_i weights_i (x_i - center)(x_i - center)ᵀ of the rows.
+
+        It is a float64 array of shape (n_features, n_features), for `weights` of shape (rows,) and
+        a `center` of shape (n_features,).
+        """
         if self.is_sparse and self.X.nnz < DENSE_ENOUGH * self.X.shape[0] * self.X.shape[1]:
             # Centred rows would be dense. Instead, the products are multiplied out to four sums.
             X = self.X.astype(np.float64)

@@ -46,8 +46,8 @@ def is_dask(array: Any) -> bool:
 def has_chunks(array: Any) -> bool:
     """Return whether an object is a Dask collection of chunks, such as an array or data frame.
 
-    A Delayed object is not such a collection. It answers hasattr for every name, so the class is
-    asked.
+    A Delayed object is not such a collection. It has an attribute of every name, so the attribute
+    is looked up in its class.
     """
     return is_dask(array) and hasattr(type(array), "to_delayed")
 
@@ -107,7 +107,14 @@ def current_scheduler(collection: Any) -> Scheduler:
 
 
 class LocalScheduler:
-    """Dask's schedulers on this machine, as a `Scheduler` whose handles are the results."""
+    """Dask's schedulers on this machine, as a `Scheduler` whose handles are the results.
+
+    Parameters
+    ----------
+    get : callable
+        ``get(graph, keys)`` computes and returns the values of keys of a graph. It is one of Dask's
+        functions, such as ``dask.threaded.get``.
+    """
 
     def __init__(self, get: Callable[..., Any]) -> None:
         self._get = get
@@ -325,10 +332,13 @@ def reduced(
 ) -> Any:
     """Return the combined results of `function(chunk, argument)` for all chunks.
 
-    `combine` returns the combination of a list of results, and is applied in a tree. The tree
-    depends on the number of chunks only, so that rounding errors are repeatable. The argument is
-    one node of the graph: the calling process sends it once, and workers pass it on to each other.
+    `chunks` are the handles of one or more chunks. `combine` returns the combination of a list of
+    results, and is applied in a tree. The tree depends on the number of chunks only, so that
+    rounding errors are repeatable. The argument is one node of the graph: the calling process sends
+    it once, and workers pass it on to each other. Raises ValueError if there are no chunks.
     """
+    if not chunks:
+        raise ValueError("chunks is empty: expected at least one chunk, whose result is returned.")
     name = unique_name(getattr(function, "__name__", "map").strip("_"))
     graph: Graph = {f"{name}-argument": argument}
     keys: list[Any] = []
@@ -350,7 +360,10 @@ def mapped(
     chunks: Sequence[Any],
     arguments: Sequence[Any],
 ) -> list[Any]:
-    """Return handles of `function(chunk, argument)` for each chunk and its argument."""
+    """Return handles of `function(chunk, argument)` for each chunk and its argument.
+
+    `chunks` are handles, or lists of handles if the function takes a list of chunks.
+    """
     name = unique_name(getattr(function, "__name__", "map").strip("_"))
     graph: Graph = {}
     for i, (chunk, argument) in enumerate(zip(chunks, arguments, strict=True)):

@@ -90,12 +90,12 @@ class Standardisation:
         out[-1] = self.fit_intercept
         return out
 
-    def covariance(self, block: Block, weights: Array) -> Array:
-        """Return Σ_i weights_i x̃_i x̃_iᵀ over the rows of a block, for weights of shape (rows,).
+    def scatter(self, block: Block, weights: Array) -> Array:
+        """Return the scatter matrix Σ_i weights_i x̃_i x̃_iᵀ of a block, for weights (rows,).
 
         The result is a float64 array of shape (n_features, n_features).
         """
-        squares = block.covariance(weights, self.center)
+        squares = block.scatter(weights, self.center)
         if self._is_scaled:
             squares /= np.multiply.outer(self.scale, self.scale)
         return squares

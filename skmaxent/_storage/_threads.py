@@ -151,10 +151,10 @@ def effective_threads(n_jobs: int | None) -> int:
 
 
 @functools.cache
-def has_small_matrix_kernels() -> bool:
-    """Return whether BLAS has kernels for small matrices that do not copy their operands.
+def has_small_matrix_routines() -> bool:
+    """Return whether BLAS has routines for small matrices that do not copy their operands.
 
-    OpenBLAS has such kernels for processors with AVX-512. Products of a tall matrix are then up to
+    OpenBLAS has such routines for processors with AVX-512. Products of a tall matrix are then up to
     twice as fast if the matrix is split into slices.
     """
     architectures = ("SkylakeX", "Cooperlake", "SapphireRapids")

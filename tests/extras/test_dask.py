@@ -298,6 +298,12 @@ def test_each_chunk_is_read_once():
     assert sorted(reads) == list(range(5))
 
 
+def test_a_sum_over_no_chunks_raises():
+    scheduler = _cluster.LocalScheduler(dask.get)
+    with pytest.raises(ValueError, match="chunks is empty"):
+        _cluster.reduced(scheduler, max, [], None, sum)
+
+
 def test_what_travels_has_the_size_of_the_coefficients(monkeypatch):
     """Kernel arguments and sums, though X is 200 times as large; samples apart."""
     X, y, _ = rows(60_000, 10, 3)
