@@ -71,8 +71,10 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
     ridge = ridge_terms(START_RIDGE / n_rows * np.square(problem.objective.scale))
     spread = minimise(problem.with_penalty(ridge), quiet).point.theta
     others: list[Solution] = []
-    # With many rows the likelihood, which has one maximum, dominates the prior.
-    for i in range(3 if n_rows < FEW_ROWS else 1):
+    # With many rows the likelihood, which has one maximum, dominates the prior. It need not do so
+    # for few rows of large weights, which may be nearly separated.
+    n_different = min(n_rows, problem.objective.blocks.n_samples)
+    for i in range(3 if n_different < FEW_ROWS else 1):
         start = (spread, problem.origin(), np.asfortranarray(0.5 * best.point.theta))[i]
         try:
             found = ascents.maximum(start, quiet)

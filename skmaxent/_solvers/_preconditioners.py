@@ -28,6 +28,7 @@ from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._storage._arrays import EPS
 from skmaxent._storage._block import Block
+from skmaxent._storage._vectors import product
 from skmaxent._typing import Array, KernelResult
 
 # If the relative error of the Hessian of a sample of rows is at most this, it is used for Newton
@@ -262,13 +263,13 @@ class KroneckerPreconditioner:
 
     def solve(self, G: Array) -> Array:
         out = np.empty_like(G)
-        g = G[:, :-1] if self._T is None else _product(self._T.T, G[:, :-1].T).T
+        g = G[:, :-1] if self._T is None else product(self._T.T, G[:, :-1].T).T
         y = out[:, :-1] if self._T is None else np.empty_like(g)
         np.multiply(g, self._inverse, out=y)
         if self._is_coupled:
             y -= self._h * y.sum(axis=0)
         if self._T is not None:
-            out[:, :-1] = _product(self._T, y.T).T
+            out[:, :-1] = product(self._T, y.T).T
         out[:, -1] = 0.0
         if self._fit_intercept:
             c = G[:, -1] / self._alpha
@@ -298,15 +299,6 @@ class KroneckerPreconditioner:
         )
         mixing = None if self._T is None else self._T.astype(np.float64, copy=False)
         return Root(columns, direction, stretch, mixing, intercept)
-
-
-def _product(A: Array, B: Array) -> Array:
-    """Return A @ B in float64 for a float64 matrix B; the product is computed in the dtype of A."""
-    if A.dtype == np.float64:
-        return np.asarray(A @ B)
-    # Gradients of tiny losses would underflow in float32.
-    size = max(float(np.abs(B).max(initial=0.0)), 1e-290)
-    return np.multiply(A @ (B / size).astype(A.dtype), size, dtype=np.float64)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Inner products and scaled sums of Fortran-ordered coefficient arrays, each in one pass."""
+"""Products and scaled sums of coefficient arrays, in the precision and order that they come in."""
 
 from __future__ import annotations
 
@@ -52,3 +52,12 @@ def nonzero_columns(A: Array) -> Array:
         return np.flatnonzero(A.any(axis=0))
     columns = np.flatnonzero(A.ravel(order="F") != 0.0) // len(A)
     return columns[np.flatnonzero(np.diff(columns, prepend=-1))]
+
+
+def product(A: Array, B: Array) -> Array:
+    """Return A @ B in float64 for a float64 matrix B; the product is computed in the dtype of A."""
+    if A.dtype == np.float64:
+        return np.asarray(A @ B)
+    # Gradients of tiny losses would underflow in float32.
+    size = max(float(np.abs(B).max(initial=0.0)), 1e-290)
+    return np.multiply(A @ (B / size).astype(A.dtype), size, dtype=np.float64)
