@@ -22,7 +22,7 @@ LEAST_L1_RATIO = 1e-3
 # largest strength is computed from the gradient there.
 NULL_MODEL_TOL = 1e-6
 # The certificate of a point of the path spends further passes only if its bound is above this.
-LOOSE_GAP = 0.05
+LOOSE_GAP = 1e-5
 # If the bound of the strong rule is below this share of the penalty, the rule would keep nearly all
 # features.
 LEAST_SCREENING = 0.5
