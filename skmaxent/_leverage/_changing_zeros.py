@@ -380,14 +380,14 @@ def _squared_gradients(context: KernelContext) -> tuple[Array]:
 
     It is a kernel, for standardised columns.
     """
-    residuals = np.asarray(on_host(context.residuals), dtype=float)
-    residuals = np.square(residuals * np.asarray(on_host(context.weights), dtype=float))
+    residuals = context.residuals * context.weights
+    squared = residuals * residuals
     block, columns = context.block, context.model.standardisation
-    center, scale = columns.center, columns.scale
-    out = np.empty((len(residuals), block.X.shape[1] + 1))
-    out[:, -1] = residuals.sum(axis=1)
-    squares = block.weighted_sums_of_squares(residuals)
-    squares = squares - 2.0 * center * block.weighted_sums(residuals)
+    center, scale = on_host(columns.center), on_host(columns.scale)
+    out = np.empty((squared.shape[0], block.X.shape[1] + 1))
+    out[:, -1] = on_host(squared).sum(axis=1)
+    squares = on_host(block.weighted_sums_of_squares(squared)).astype(float)
+    squares -= 2.0 * center * on_host(block.weighted_sums(squared))
     squares += np.multiply.outer(out[:, -1], center**2)
     out[:, :-1] = np.maximum(squares, 0.0) / scale**2
     return (out,)

@@ -146,7 +146,8 @@ def test_the_headline_is_the_geometric_mean_and_tells_what_it_leaves_out(report)
     some += [_result("c", 3.0, None), _result("d", None, 1.0)]
     text = report.headline(some)
     assert "3 cases with real data is **4.0**." in text
-    assert "no other solver reached the gap within its time limit in `c`." in text
+    limit = "no other solver reached the gap within its time limit."
+    assert f"in the cases `c` of the benchmark {limit}" in text
     assert "does not include `d`, where skmaxent does not reach" in text
 
 
