@@ -52,7 +52,7 @@ from skmaxent._solvers._working_set import Screening, WorkingSet, minimise_on_wo
 from skmaxent._typing import Array
 
 # A smooth fit of a path is repeated with a more precise solver if the bound on its gap is larger.
-DOUBTFUL = 1e-3
+DOUBTFUL = 1e-5
 # If the bound on the gap of a large fit with a nonsmooth penalty is above LOOSE, the fit continues
 # to the share CLOSER of the requested distance. With a bound above UNKNOWN then, it has not
 # converged.
