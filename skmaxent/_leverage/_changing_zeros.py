@@ -28,6 +28,7 @@ from skmaxent._leverage._leverages import Leverages, RowLeverages
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._storage._device_array import on_host
+from skmaxent._storage._device_blocks import on_host_block
 from skmaxent._typing import Array
 
 # The largest number of steps of the active-set method, and the largest size of S in them. Rows that
@@ -95,9 +96,8 @@ class ChangingZeros:
             return None
         total, theta = point.objective.total_weight, point.theta
         l1, gradient = np.zeros(theta.shape), total * point.loss_gradient()
-        target = 0.0 if terms.target is None else terms.target
         l1[:, :-1] = total * terms.l1
-        gradient[:, :-1] += total * terms.ridge * (theta[:, :-1] - target)
+        gradient[:, :-1] += total * terms.ridge * terms.from_target(theta[:, :-1])
         is_active = np.zeros(theta.shape, dtype=bool)
         for k, varying in enumerate(inverse.free.columns):
             is_active[k, varying] = True
@@ -113,9 +113,9 @@ class ChangingZeros:
         schur = np.zeros_like(H)
         schur[active] = elimination
         schur[:, active] = elimination.T
-        others = H[np.ix_(~active, ~active)]
-        others.flat[:: len(others) + 1] *= 1.0 + DAMPING
         both = np.ix_(~active, ~active)
+        others = H[both]
+        others.flat[:: len(others) + 1] *= 1.0 + DAMPING
         schur[both] = H[np.ix_(~active, active)] @ elimination[:, ~active] - others
         limits = np.where((l1 > 0.0) & ~chosen, l1 * (1.0 + 1e-6), np.inf)
         l1, theta, gradient = l1[chosen], theta[chosen], gradient[chosen]
@@ -378,16 +378,16 @@ def _candidates(
 def _squared_gradients(context: KernelContext) -> tuple[Array]:
     """Return the sums over a block of squared gradients of the rows' losses, (R, d + 1).
 
-    It is a kernel, for standardised columns.
+    It is a kernel, for standardised columns. Sums are in float64, in host memory: those of columns
+    far from zero cancel.
     """
-    residuals = context.residuals * context.weights
-    squared = residuals * residuals
-    block, columns = context.block, context.model.standardisation
+    residuals = np.asarray(on_host(context.residuals), dtype=float)
+    squared = np.square(residuals * np.asarray(on_host(context.weights), dtype=float))
+    block, columns = on_host_block(context.block), context.model.standardisation
     center, scale = on_host(columns.center), on_host(columns.scale)
-    out = np.empty((squared.shape[0], block.X.shape[1] + 1))
-    out[:, -1] = on_host(squared).sum(axis=1)
-    squares = on_host(block.weighted_sums_of_squares(squared)).astype(float)
-    squares -= 2.0 * center * on_host(block.weighted_sums(squared))
+    out = np.empty((len(squared), block.X.shape[1] + 1))
+    out[:, -1] = squared.sum(axis=1)
+    squares = block.weighted_sums_of_squares(squared) - 2.0 * center * block.weighted_sums(squared)
     squares += np.multiply.outer(out[:, -1], center**2)
     out[:, :-1] = np.maximum(squares, 0.0) / scale**2
     return (out,)

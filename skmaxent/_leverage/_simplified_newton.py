@@ -228,9 +228,8 @@ class _Fits:
         G = self.loss_gradient(theta, which)
         is_optimal = np.ones(n, dtype=bool)
         if all_coefficients_vary(terms) and self.free.is_reference:
-            target = 0.0 if terms.target is None else terms.target
-            for of_fit, W in zip(G, theta[:, :, :-1], strict=True):
-                of_fit[:, :-1] += total * ridge_gradient(terms.ridge, W - target)
+            for of_fit, W in zip(G, terms.from_target(theta[:, :, :-1]), strict=True):
+                of_fit[:, :-1] += total * ridge_gradient(terms.ridge, W)
         else:
             penalty = terms.whole_penalty()
             for b, (of_fit, W) in enumerate(zip(G, theta, strict=True)):
@@ -260,8 +259,8 @@ class _Fits:
     def smooth_gradient(self, theta: Array, which: Array) -> Array:
         """Return the gradients of the losses and the ridge, (m, n_logits, n_features + 1)."""
         G, terms = self.loss_gradient(theta, which), self.problem.terms
-        target = 0.0 if terms.target is None else terms.target
-        G[:, :, :-1] += self.objective.total_weight * terms.ridge * (theta[:, :, :-1] - target)
+        total = self.objective.total_weight
+        G[:, :, :-1] += total * terms.ridge * terms.from_target(theta[:, :, :-1])
         return G
 
     def newton_steps(self, gradient: Array, which: Array) -> Array:

@@ -100,6 +100,10 @@ class PenaltyTerms:
         zero = zero if self.lower is None else np.maximum(zero, self.lower)
         return zero if self.upper is None else np.minimum(zero, self.upper)
 
+    def from_target(self, coef: Array) -> Array:
+        """Return coefficients (..., R, n_features) minus the target of the ridge."""
+        return coef if self.target is None else np.asarray(coef - self.target)
+
     def dual_norm(self, gradient: Array) -> Array:
         """Return the dual norms of a gradient, (R, n_features), or (1, n_features) for groups.
 

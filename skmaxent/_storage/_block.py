@@ -180,10 +180,15 @@ class Block:
         return weights @ np.square(self.X)
 
     def weighted_sums_of_squares(self, G: Array) -> Array:
-        """Return G @ X², (n_logits, n_features), for G (n_logits, rows) and squared entries X²."""
+        """Return G @ X², (n_logits, n_features), for G (n_logits, rows) and squared entries X².
+
+        Entries are squared in float64 if G is in float64: sums of centred columns cancel.
+        """
+        dtype = np.result_type(self.X.dtype, G.dtype)
+        X = self.X if self.X.dtype == dtype else self.X.astype(dtype)
         if self.is_sparse:
-            return np.asarray((_transposed(_squared(self.X)) @ np.ascontiguousarray(G.T)).T)
-        return G @ np.square(self.X)
+            return np.asarray((_transposed(_squared(X)) @ np.ascontiguousarray(G.T)).T)
+        return G @ np.square(X)
 
     def weights_or_ones(self) -> Array:
         """Return the weights of the rows, shape (rows,); ones if none were given."""

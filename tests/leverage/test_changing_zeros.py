@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers.problems import problem
 
 from skmaxent._leverage import _changing_zeros
 
@@ -21,3 +22,15 @@ def test_the_zeros_nearest_to_the_penalty_are_candidates(n_active, most):
         n_active,
     )
     assert sorted(distances[found]) == sorted(distances.ravel())[:most]
+
+
+def test_squared_gradients_of_columns_far_from_zero_have_digits_in_float32():
+    rng = np.random.default_rng(0)
+    X = (3e4 + rng.normal(size=(50, 3))).astype(np.float32)
+    y = np.arange(50) % 3
+    center, scale = X.mean(axis=0, dtype=float), X.std(axis=0, dtype=float)
+    objective = problem(X, y, 3, center=center, scale=scale)
+    (found,) = objective.at(objective.zeros()).map_reduce(_changing_zeros._squared_gradients)
+    rows = np.column_stack([(X - center) / scale, np.ones(50)])
+    expected = np.square(1.0 / 3.0 - np.eye(3)[y]).T @ np.square(rows)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
