@@ -15,14 +15,13 @@ from skmaxent._storage._arrays import check_coefficients_fit
 from skmaxent._storage._device_array import DeviceArray
 from skmaxent._storage._device_blocks import DeviceBlocks
 from skmaxent._storage._row_blocks import RowBlocks
+from skmaxent._storage._row_targets import in_dtype
 from skmaxent._storage._storage import Storage
 from skmaxent._storage._threads import Workers
 from skmaxent._typing import Array
 
 # The product of the largest weights is kept within this range: it neither overflows nor vanishes.
 SMALLEST_SCALE, LARGEST_SCALE = 1e-300, 1e300
-# The largest relative rounding error of 1 - t for targets t in the dtype of X.
-LOST_DIGITS = 1e-3
 
 
 @dataclass(frozen=True)
@@ -126,24 +125,13 @@ def storage_in_memory(
 ) -> Callable[[Workers], Storage]:
     """Return a function from `Workers` to the storage of checked arrays.
 
-    Weights are converted to the dtype of X, and so are targets unless this would lose digits of
-    1 - t for a target t. See `RowBlocks` for the parameters.
+    Weights are converted to the dtype of X, and targets by `in_dtype`. See `RowBlocks` for the
+    parameters.
     """
-    if targets.dtype.kind == "f":
-        converted = targets.astype(X.dtype)
-        loses = isinstance(targets, np.ndarray) and not _keeps_digits(targets, converted)
-        targets = targets if loses else converted
+    targets = in_dtype(targets, X.dtype)
     weights = None if weights is None else weights.astype(X.dtype)
     blocks = DeviceBlocks if isinstance(X, DeviceArray) else RowBlocks
     return lambda workers: blocks(X, targets, weights, offset, n_logits=n_logits, workers=workers)
-
-
-def _keeps_digits(targets: Array, converted: Array) -> bool:
-    """Return whether the differences 1 - t of targets t < 1 are nearly the same after conversion.
-
-    Class weights that differ by many orders of magnitude make targets of counts nearly one.
-    """
-    return bool((np.abs(targets - converted) <= LOST_DIGITS * (1.0 - targets)).all())
 
 
 def _weighted_targets(

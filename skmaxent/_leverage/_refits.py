@@ -10,6 +10,7 @@ from skmaxent._leverage._simplified_newton import SimplifiedNewton
 from skmaxent._solvers import UNBOUNDED, Options, Problem, minimise
 from skmaxent._storage._device_array import on_host
 from skmaxent._storage._row_blocks import RowBlocks
+from skmaxent._storage._row_targets import in_dtype
 from skmaxent._typing import Array
 
 # The distance to the optimum, in standard errors, at which a solver ends, and its most iterations.
@@ -126,13 +127,11 @@ class Refits:
             targets[row] = (weights[row] * targets[row] - left_out * removed) / kept
             targets[row] = np.maximum(targets[row], 0.0)
         weights[row] = kept
-        if targets.dtype.kind == "f":
-            targets = targets.astype(blocks.dtype)
         total = problem.objective.total_weight
         # The loss is a mean over a smaller total weight. The penalty grows by the same factor, so
         # that its ratio to the summed loss, which C fixes, does not change.
         return Problem.of(
-            blocks.with_weights(weights, targets),
+            blocks.with_weights(weights, in_dtype(targets, blocks.dtype)),
             problem.objective.likelihood,
             problem.user_terms,
             strength=total / (total - left_out),

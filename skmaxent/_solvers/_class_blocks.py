@@ -11,6 +11,7 @@ from scipy.linalg import blas, lapack
 
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._storage._vectors import in_float32
 from skmaxent._typing import Array
 
 # A block is built from ROWS_PER_COLUMN rows for each of its columns, and from at least LEAST_ROWS.
@@ -87,10 +88,7 @@ class ClassBlockPreconditioner:
         """Return Π diag(B_1⁻¹, …, B_R⁻¹) Π G for a gradient G; both float64 (R, d + 1)."""
         if self._is_coupled:
             G = G - G.mean(axis=0)
-        rhs = self._scales * G
-        # Gradients of tiny losses would underflow in float32.
-        size = max(float(np.abs(rhs).max()), 1e-290)
-        rhs = (rhs / size).astype(np.float32)
+        rhs, size = in_float32(self._scales * G)
         out = np.empty(G.shape)
         for k, inverse in enumerate(self._inverses):
             out[k] = blas.ssymv(1.0, inverse, rhs[k], lower=1)

@@ -21,7 +21,8 @@ LEAST_L1_RATIO = 1e-3
 # Distance, in standard errors, to the optimum of the model with the unpenalised features alone. The
 # largest strength is computed from the gradient there.
 NULL_MODEL_TOL = 1e-6
-# The certificate of a point of the path spends further passes only if its bound is above this.
+# The certificate of a point of the path spends further passes, and a more precise solver continues
+# the fit, only if the bound is above this.
 LOOSE_GAP = 1e-5
 # If the bound of the strong rule is below this share of the penalty, the rule would keep nearly all
 # features.

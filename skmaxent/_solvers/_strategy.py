@@ -51,12 +51,10 @@ from skmaxent._solvers._solution import (
 from skmaxent._solvers._working_set import Screening, WorkingSet, minimise_on_working_sets
 from skmaxent._typing import Array
 
-# A smooth fit of a path is repeated with a more precise solver if the bound on its gap is larger.
-DOUBTFUL = 1e-5
 # If the bound on the gap of a large fit with a nonsmooth penalty is above LOOSE, the fit continues
-# to the share CLOSER of the requested distance. With a bound above UNKNOWN then, it has not
-# converged.
-CLOSER, LOOSE, UNKNOWN = 0.01, 0.02, 0.5
+# to the share CLOSER of the requested distance. If it does not get there, it has converged with a
+# bound of at most SMALL. With a bound above UNKNOWN, no fit has.
+CLOSER, LOOSE, SMALL, UNKNOWN = 0.01, 0.02, 1e-3, 0.5
 # Hessian products after which the conjugate gradients of a small problem cost more than assembling
 # its Hessian in every iteration. Ordinary fits need some hundred.
 MANY_PRODUCTS = 2000
@@ -234,7 +232,7 @@ def minimise_smooth(
     gap = _certified_gap(problem, outcome, least_bound)
     # The distance that SciPy's methods reach in float32 may be rounding.
     is_noisy = objective.blocks.dtype == np.float32 and options.solver not in NEWTON
-    doubtful = DOUBTFUL if least_bound > TIGHT and not is_noisy else CERTIFIED
+    doubtful = CERTIFIED if is_noisy else max(CERTIFIED, least_bound)
     if (
         not is_precise
         and not record.is_full
@@ -386,7 +384,7 @@ def _closer(
     found = _proximal_newton(problem, outcome.point.theta, closer, record, watch, working, None)
     gap = _certified_gap(problem, found, least_bound)
     status, is_near = found.status, found.history[-1].distance <= options.tol
-    if is_near and gap <= DOUBTFUL and status in (Status.PRECISION, Status.MAX_ITER):
+    if is_near and gap <= SMALL and status in (Status.PRECISION, Status.MAX_ITER):
         status = Status.CONVERGED
     elif status is Status.CONVERGED and gap > UNKNOWN:
         status = Status.PRECISION

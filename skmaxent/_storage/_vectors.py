@@ -55,9 +55,17 @@ def nonzero_columns(A: Array) -> Array:
 
 
 def product(A: Array, B: Array) -> Array:
-    """Return A @ B in float64 for a float64 matrix B; the product is computed in the dtype of A."""
+    """Return A @ B in float64 for a float64 matrix B; A may be in float32."""
     if A.dtype == np.float64:
         return np.asarray(A @ B)
-    # Gradients of tiny losses would underflow in float32.
-    size = max(float(np.abs(B).max(initial=0.0)), 1e-290)
-    return np.multiply(A @ (B / size).astype(A.dtype), size, dtype=np.float64)
+    single, size = in_float32(B)
+    return np.multiply(A @ single, size, dtype=np.float64)
+
+
+def in_float32(a: Array) -> tuple[Array, float]:
+    """Return an array in float32, divided by its largest absolute entry, and this entry.
+
+    Without the division, gradients of tiny losses would underflow.
+    """
+    size = max(float(np.abs(a).max(initial=0.0)), 1e-290)
+    return (a / size).astype(np.float32), size
