@@ -348,12 +348,12 @@ class FitRows:
         `what` is as in `_in_memory`.
         """
         rows, K = self._in_memory(what), len(self._training.classes)
-        P, T = np.empty((2, rows.n_samples, K))
-        self._training.loss_at(self._coef, self._intercept).map_reduce(_fill_outcomes, P, T)
+        P = np.empty((rows.n_samples, K))
+        self._training.loss_at(self._coef, self._intercept).map_reduce(_fill_probabilities, P)
         counts = np.ones(rows.n_samples)
         if self.observations is not None:
             counts = np.asarray(self.observations, float)
-        return Outcomes(P, T, counts)
+        return Outcomes(P, self.fitted.class_shares, counts)
 
     def patterns(self, what: str) -> Array:
         """Return a code for each row, (n_samples,): rows with equal features and offsets share one.
@@ -407,15 +407,13 @@ class FitRows:
         return float(score @ V @ score), r * q
 
 
-def _fill_outcomes(context: KernelContext, P: Array, T: Array) -> tuple[Array]:
-    """Write the probabilities and the observed shares of classes of a block's rows to P and T.
+def _fill_probabilities(context: KernelContext, P: Array) -> tuple[Array]:
+    """Write the probabilities of a block's rows to P, (n_samples, n_classes), which has all rows.
 
-    P and T, (n_samples, n_classes), have all rows. The result stands for no sum: `map_reduce`
-    expects one.
+    The result stands for no sum: `map_reduce` expects one.
     """
     model, at = context.likelihood, slice(context.block.start, context.block.stop)
     P[at] = np.asarray(on_host(model.outcomes(context.probabilities)), float).T
-    T[at] = np.asarray(on_host(model.outcomes(model.dense_targets(context.block.targets)))).T
     return (np.zeros(()),)
 
 

@@ -38,40 +38,45 @@ def corrected_score_products(
         With "frequency", each observation has a score and a leverage of its own. With
         "probability", each row has, and its weight is a factor of its score.
     """
-    observations = training.data.observations if weights == "frequency" else None
+    by_observation = weights == "frequency"
+    observations = training.data.observations if by_observation else None
     terms = ridge_terms(np.zeros(point.objective.blocks.n_features))
     leverages = Leverages(point, InverseHessian.at(point, terms), shares_of(observations))
-    per_class = weights == "frequency" and not training.blocks.has_codes
+    per_class = by_observation and not training.blocks.has_codes
     n_outcomes = len(training.classes) if per_class else 0
-    (total,) = leverages.map_reduce(_corrected_products, POWERS[cov_type], n_outcomes)
-    return np.asarray(total) * training.data.scale**2
+    arguments = POWERS[cov_type], n_outcomes, by_observation
+    (total,) = leverages.map_reduce(_corrected_products, *arguments)
+    scale = training.data.scale
+    return np.asarray(total) * (scale if by_observation else scale**2)
 
 
-def _corrected_products(rows: RowLeverages, power: float, n_outcomes: int) -> tuple[Array]:
+def _corrected_products(
+    rows: RowLeverages, power: float, n_outcomes: int, by_observation: bool
+) -> tuple[Array]:
     """Return Σ u uᵀ over the corrected scores u of the rows of a block.
 
     `power` is that of `RowLeverages.adjusted`. `n_outcomes` is the number of classes if each
-    observation of a table of counts has its own score; it is 0 if each row has one score.
+    observation of a table of counts has its own score; it is 0 if each row has one class or, as a
+    unit, one score. With `by_observation` the weight of a row is the number of its scores, and
+    without it a factor of its score.
     """
+    factor = np.sqrt(rows.weights) if by_observation else rows.weights
     if not n_outcomes:
-        return (_products(rows, power, np.ones(len(rows.weights))),)
+        return (_products(rows, power, factor),)
     model = rows.context.likelihood
     shares = np.asarray(model.outcomes(model.dense_targets(rows.context.block.targets)), float)
-    parts = [_products(rows.with_outcome(k), power, shares[k]) for k in range(n_outcomes)]
+    parts = [
+        _products(rows.with_outcome(k), power, factor * np.sqrt(shares[k]))
+        for k in range(n_outcomes)
+    ]
     return (np.sum(parts, axis=0),)
 
 
-def _products(rows: RowLeverages, power: float, shares: Array) -> Array:
-    """Return Σ_i n_i v_i² (ρ_i ⊗ x̃_i)(ρ_i ⊗ x̃_i)ᵀ, with ρ = rows.adjusted(power).
+def _products(rows: RowLeverages, power: float, factor: Array) -> Array:
+    """Return Σ_i u_i u_iᵀ for u_i = factor_i ρ_i ⊗ x̃_i and the residuals ρ = rows.adjusted(power).
 
-    ρ_i are the corrected residuals of row i, and v_i = rows.left_out[i] is the weight of one
-    observation. n_i = shares[i] · rows.weights[i] / v_i is the number of observations whose scores
-    are summed; `shares` has the shape (n_rows,).
+    `factor` has the shape (n_rows,).
     """
-    n_observations = np.divide(
-        rows.weights, rows.left_out, out=np.zeros_like(rows.weights), where=rows.left_out > 0.0
-    )
-    factor = rows.left_out * np.sqrt(n_observations * shares)
     residual = rows.adjusted(power) * factor[:, None]
     X = np.asarray(rows.context.rows)
     X = X if rows.context.model.standardisation.fit_intercept else X[:-1]

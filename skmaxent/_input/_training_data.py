@@ -49,6 +49,9 @@ class TrainingData:
     observations : ndarray of shape (n_samples,) or None
         The number of observations of each row times its sample weight, without class weights. None
         stands for ones, and for Dask collections.
+    class_shares : ndarray of shape (n_samples, n_classes) or None
+        The observed shares of the classes in each row, if class weights made the targets of a table
+        of counts differ from them.
     """
 
     classes: Array
@@ -60,6 +63,7 @@ class TrainingData:
     likelihood: Likelihood
     storage: Callable[[Workers], Storage]
     observations: Array | None = None
+    class_shares: Array | None = None
 
     def __post_init__(self) -> None:
         """Raise MemoryError if memory has no room for the coefficients."""
@@ -97,6 +101,7 @@ def data_in_memory(
     classes = observed.classes
     targets, weights, scale, present = _weighted_targets(observed, sample_weight, class_weight)
     active, of_active = fitted_classes(present, classes, smoothing)
+    is_reweighted = class_weight is not None and observed.codes is None and not observed.are_sets
     if observed.codes is not None:
         targets = positions_among(active, len(classes))[targets]
     else:
@@ -117,6 +122,7 @@ def data_in_memory(
             n_logits=of_active.n_logits,
         ),
         observed.per_row(sample_weight),
+        _shares(observed, None)[0] if is_reweighted else None,
     )
 
 

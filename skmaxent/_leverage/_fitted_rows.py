@@ -136,6 +136,8 @@ class FittedRows:
     @property
     def class_shares(self) -> Array:
         """The observed shares of the classes in each row, (n_samples, n_classes)."""
+        if self.training.data.class_shares is not None:
+            return self.training.data.class_shares
         blocks = self.rows_in_memory()
         targets = on_host(blocks.targets)
         if sp.issparse(targets):

@@ -242,7 +242,7 @@ def with_leverages(clf, X, y, w, power):
     V = np.linalg.inv(sum(n * D.T @ S @ D for n, D, S in zip(w, designs, curvature, strict=True)))
     meat = 0.0
     for n, D, S, p, k in zip(w, designs, curvature, P, y, strict=True):
-        hat = np.eye(2) - S @ D @ V @ D.T
+        hat = np.eye(2) - min(n, 1.0) * S @ D @ V @ D.T
         adjusted = fractional_matrix_power(hat, power) @ ((np.array([1, 2]) == k) - p)
         meat = meat + n * np.outer(D.T @ adjusted, D.T @ adjusted)
     return V @ meat @ V
@@ -264,6 +264,17 @@ def test_leverages_of_three_classes_are_matrices(kind, power):
     long = np.concatenate([X, X]), np.concatenate([y, np.roll(y, 1)])
     rows = MaxentClassifier(C=np.inf, tol=1e-11).fit(*long).infer(*long, cov_type=kind)
     np.testing.assert_allclose(table.covariance, rows.covariance, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("kind", "power"), [("HC2", -0.5), ("HC3", -1.0)])
+def test_scores_of_less_than_one_observation_count_by_their_weight(kind, power):
+    """As those of HC0 do: a correction for leverages cannot make standard errors smaller."""
+    X, y, w, _ = three_classes()
+    w = w * 0.3
+    clf = EXACT.fit(X, y, w)
+    found = clf.infer(X, y, w, cov_type=kind).covariance
+    np.testing.assert_allclose(found, with_leverages(clf, X, y, w, power), rtol=1e-6)
+    assert (np.diag(found) > np.diag(clf.infer(X, y, w, cov_type="HC0").covariance)).all()
 
 
 def test_leverages_with_sampling_weights_have_no_scale():

@@ -75,6 +75,26 @@ def test_frequencies_are_repeated_rows():
         np.testing.assert_allclose(a.to_numpy(), b.to_numpy(), rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:class_weight multiplies:UserWarning")
+def test_class_weights_do_not_weigh_the_observations_of_a_table():
+    """A table of counts has the statistics of a row for each observation."""
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(40, 2))
+    counts = rng.multinomial(5, [0.5, 0.3, 0.2], size=40).astype(float)
+    row, code = np.nonzero(counts)
+    model = MaxentClassifier(C=np.inf, tol=1e-11, class_weight={0: 0.3, 1: 1.0, 2: 4.0})
+    table = model.fit(A, counts).infer(A, counts)
+    long = A[row], code, counts[row, code]
+    rows = model.fit(*long).infer(*long)
+    for statistic in (
+        lambda results: results.calibration(n_bins=3),
+        lambda results: results.score_decomposition(),
+        lambda results: results.score_decomposition("log"),
+        lambda results: results.goodness_of_fit(),
+    ):
+        np.testing.assert_allclose(statistic(table), statistic(rows), rtol=1e-6, atol=1e-12)
+
+
 def test_a_true_model_has_uniform_p_values():
     rng = np.random.default_rng(0)
     p_values = []

@@ -203,6 +203,19 @@ def test_rows_of_shares_are_left_out_as_a_whole():
     assert scores.log_score == pytest.approx(expected.mean())
 
 
+def test_class_weights_do_not_weigh_the_scores_of_shares():
+    """Without features the fit without a row has the weighted shares of the other rows."""
+    rng = np.random.default_rng(0)
+    counts, factors = rng.multinomial(4, [0.5, 0.3, 0.2], size=30), np.array([0.3, 1.0, 4.0])
+    X = pd.DataFrame(index=range(30))
+    clf = MaxentClassifier(class_weight=dict(enumerate(factors))).fit(X, counts)
+    found = leave_one_out(clf, X, counts, weights="probability", max_refits=None)
+    others = (counts.sum(axis=0) - counts) * factors
+    log_proba = np.log(others / others.sum(axis=1, keepdims=True))
+    expected = (counts * log_proba).sum() / counts.sum()
+    assert found.log_score == pytest.approx(expected, abs=0.1 * found.log_score_std_err)
+
+
 def test_offsets_and_prior_correction_are_in_the_held_out_logits():
     X, y = simulated(150, 2, 3, 11)
     offset = np.random.default_rng(12).normal(size=(150, 3))
