@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 
 from skmaxent._existence._margins import (
     Pairs,
@@ -93,8 +92,12 @@ def largest_entries(block: Block, scales: ColumnScales) -> Array:
     center, scale = scales
     largest = np.full(block.stop - block.start, 1.0 / scale[-1])
     if block.is_sparse:
-        X = abs(block.X) @ sp.diags(1.0 / scale[:-1], format="csr")
-        largest = np.maximum(largest, X.max(axis=1).toarray().ravel())
+        X, n_entries = block.X, block.X.indptr[-1]
+        filled = np.flatnonzero(np.diff(X.indptr))  # rows with entries
+        entries = np.abs(X.data[:n_entries]) / scale[X.indices[:n_entries]]
+        largest[filled] = np.maximum(
+            largest[filled], np.maximum.reduceat(entries, X.indptr[filled])
+        )
     elif len(center):
         X = np.abs((block.X - center) / scale[:-1])
         largest = np.maximum(largest, X.max(axis=1))

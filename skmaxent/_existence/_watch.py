@@ -7,6 +7,7 @@ and F* the infimum of F.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,16 @@ class Watch:
     def found(self) -> dict[str, Any]:
         """`separated` and `directions`, as keyword arguments of a `Solution`."""
         return {"separated": self.separated, "directions": self.directions}
+
+    def again(self) -> Watch:
+        """Return a watch of the same problem that has all searches left, and has found nothing.
+
+        It does not search labels, or a softmax, whose classes are proved to overlap.
+        """
+        other = copy.copy(self)
+        other.separated, other.directions = [], []
+        other._searches_left, other._open = MAX_SEARCHES, list(self._open)
+        return other
 
     def sees_complete_separation(self, theta: Array, loss: float) -> bool:
         """Return whether coefficients `theta` (R, n_features + 1) separate the classes completely.

@@ -9,7 +9,7 @@ logit by logit. Scores are the gradients of the loss of each row with respect to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import qr
@@ -113,7 +113,10 @@ def centred_information(point: Point) -> tuple[Point, Array]:
     mean = sums[:-1] / sums[-1]
     if not (mean**2 > (1.0 - LEAST_VARIANCE_SHARE) * squares[:-1] / sums[-1]).any():
         return point, H
-    objective = objective.centred_at(objective.center + mean * objective.scale)
+    columns = objective.standardisation
+    objective = objective.with_standardisation(
+        replace(columns, center=columns.center + mean * columns.scale)
+    )
     point = objective.at(objective.from_coefficients(*point.objective.coefficients(point.theta)))
     return point, information(point)
 

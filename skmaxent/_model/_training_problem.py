@@ -310,7 +310,7 @@ class TrainingProblem:
         """
         if self.dtype != np.float32:
             return 0.0
-        point, objective = solution.point, solution.point.objective
+        objective = solution.point.objective
         theta = self.theta(*self.coefficients(solution))
         change = theta - objective.from_coefficients(solution.coef, solution.intercept)
         # First a bound without a pass over X: the mean square of a standardised column is at most
@@ -326,12 +326,14 @@ class TrainingProblem:
         curvature = float((penalty.ridge * change**2).sum())
         if not len(logit) * float(logit.max()) ** 2 + curvature > ROUNDED_SHARE * value:
             return 0.0
-        product = point.hessian_product(change)
+        # In float32 a row that is all but certain has no curvature, and a loss without digits.
+        objective = objective.in_float64()
+        here, there = objective.at(theta - change), objective.at(theta)
+        product = here.hessian_product(change)
         product[:, :-1] -= objective.penalty.hessian_product(change[:, :-1])
-        there = objective.at(theta)
-        rise = there.loss - point.loss + penalty.value(theta) - penalty.value(point.theta)
+        rise = there.loss - here.loss + penalty.value(theta) - penalty.value(here.theta)
         # A rise above the whole objective is none of its rounding errors, whatever their bound.
-        known = rise if rise > value else rise - there.rounding - point.rounding
+        known = rise if rise > value else rise - there.rounding - here.rounding
         excess = max(0.5 * (float((change * product).sum()) + curvature), known)
         return excess / value if excess > ROUNDED_SHARE * value else 0.0
 

@@ -236,10 +236,13 @@ class MultinomialObjective:
             copy_bytes=0,
         )
 
-    def centred_at(self, center: Array) -> MultinomialObjective:
-        """Return the objective with other means μ (n_features,), and thus other intercepts in θ."""
+    def with_standardisation(self, standardisation: Standardisation) -> MultinomialObjective:
+        """Return the objective as a function of θ of another standardisation.
+
+        The penalty, a function of θ, stays the same.
+        """
         other = copy.copy(self)
-        other.standardisation = replace(self.standardisation, center=center)
+        other.standardisation = standardisation
         other.counter, other._copy, other._last_point = Counter(), None, _LastPoint()
         return other
 

@@ -27,11 +27,17 @@ from typing import Protocol
 import numpy as np
 
 from skmaxent._existence import Watch
-from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._objective._objective import Point
 from skmaxent._solvers import UNBOUNDED, Options, Problem, Solution, Status, descend, minimise
 from skmaxent._solvers._observed_information import affords_newton, descend_by_newton
 from skmaxent._solvers._record import Outcome, Record
-from skmaxent._solvers._set_loss import separates_sets, set_loss, with_expected_targets
+from skmaxent._solvers._set_loss import (
+    SetObjective,
+    separates_sets,
+    set_loss,
+    with_expected_targets,
+    with_rows,
+)
 from skmaxent._solvers._solution import SMALLEST_TOTAL
 from skmaxent._storage._arrays import EPS
 from skmaxent._storage._row_blocks import RowBlocks
@@ -220,34 +226,15 @@ class _SetFit:
 
     def finish_by_newton(self) -> Solution:
         """Continue by Newton's method in float64, and return the stationary point it reaches."""
-        problem, penalty = self.problem, self.penalty
-        blocks = problem.objective.blocks
-        assert isinstance(blocks, RowBlocks), "sets are in memory"
-        n_features = blocks.n_features
-        rows = blocks.standardised(np.zeros(n_features), np.ones(n_features), dtype=np.float64)
-        objective = _with_rows(problem.objective, rows)
-
-        def value_at(theta: Array) -> float:
-            """Return the objective at θ."""
-            return set_loss(objective, theta) + penalty.value(theta)
-
-        def point_at(theta: Array) -> Point:
-            """Return the point at θ of the loss for the expected targets at θ.
-
-            Its gradient there is that of the loss of the sets.
-            """
-            return _with_rows(objective, with_expected_targets(objective, theta)).at(theta)
-
-        end = descend_by_newton(
-            self.thetas[-1], point_at, value_at, problem.terms, self.record, self.tol
-        )
+        problem = self.problem
+        end = descend_by_newton(self.thetas[-1], SetObjective(problem), self.record, self.tol)
         problem.objective.counter.gradients += len(self.record)
         self._start_at(end.theta, end.value)
         expected = with_expected_targets(problem.objective, end.theta)
         status = end.status
         if status is not Status.STOPPED:
             status = self._status_at_end(status, expected)
-        point = _with_rows(problem.objective, expected).at(end.theta)
+        point = with_rows(problem.objective, expected).at(end.theta)
         return self._solution_at(point, end.value, status)
 
     def _status_at_end(self, status: Status, expected: RowBlocks) -> Status:
@@ -377,17 +364,6 @@ def _have_same_support(targets: Array, others: Array) -> bool:
     """
     is_same = np.array_equal(targets > 0.0, others > 0.0)
     return is_same and (targets.ndim > 1 or np.array_equal(targets < 1.0, others < 1.0))
-
-
-def _with_rows(objective: MultinomialObjective, blocks: RowBlocks) -> MultinomialObjective:
-    """Return the objective with its rows replaced by `blocks`."""
-    return MultinomialObjective(
-        blocks,
-        objective.likelihood,
-        objective.penalty,
-        objective.standardisation,
-        column_size=objective.column_size,
-    )
 
 
 class _Minimiser(Protocol):

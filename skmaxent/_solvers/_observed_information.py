@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Penalty
-from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers._model_minimum import SMALL_MODEL, Minimum, exact_minimum, minimise_model
 from skmaxent._solvers._models import all_logits_hessian
 from skmaxent._solvers._quadratic import DenseModel
 from skmaxent._solvers._record import Record
+from skmaxent._solvers._set_loss import SetObjective
 from skmaxent._solvers._solution import SMALLEST_TOTAL, Status, root_size
 from skmaxent._storage._arrays import EPS, full
 from skmaxent._typing import Array
@@ -77,39 +77,31 @@ def affords_newton(point: Point) -> bool:
     return size <= SMALL_MODEL and point.objective.blocks.n_samples * size**2 <= MOST_WORK
 
 
-def descend_by_newton(
-    theta: Array,
-    point_at: Callable[[Array], Point],
-    value_at: Callable[[Array], float],
-    terms: PenaltyTerms,
-    record: Record,
-    tol: float,
-) -> Descent:
+def descend_by_newton(theta: Array, objective: SetObjective, record: Record, tol: float) -> Descent:
     """Return a stationary point where the objective is no higher than at θ.
 
     Parameters
     ----------
     theta : ndarray of shape (R, d + 1)
-    point_at : callable
-        `point_at(theta)` returns the point at θ of an objective for targets that are shares of the
-        classes: the probabilities at θ given the set of each row. At θ, the gradient of its loss is
-        that of the loss of the sets.
-    value_at : callable
-        Returns the loss of the sets plus the penalty at a given θ.
-    terms : PenaltyTerms
-        Penalty and bounds of θ.
+        The θ of the problem, as in the record and in the result.
+    objective : SetObjective
+        Its columns are standardised anew where those of the problem hide the curvature.
     record : Record
         Receives the iterations, and limits their number.
     tol : float
         Distance to the stationary point, in standard errors, at which to stop.
     """
-    penalty = terms.whole_penalty()
-    theta = penalty.recentre(theta)
-    value, damping = value_at(theta), 0.0
-    minimum = _smooth_minimum if terms.is_plain_ridge else _nonsmooth_minimum
+    theta = objective.penalty.recentre(theta)
+    value, damping = objective.value_at(theta), 0.0
+    minimum = _smooth_minimum if objective.is_plain_ridge else _nonsmooth_minimum
     while True:
-        point = point_at(theta)
+        point = objective.point_at(theta)
         H = observed_information(point)
+        if objective.is_off_centre(H):
+            theta = objective.recentre(theta)
+            point = objective.point_at(theta)
+            H, value = observed_information(point), objective.value_at(theta)
+        penalty, value_at = objective.penalty, objective.value_at
         root_n = root_size(point.objective.blocks.effective_size, value)
         best = minimum(point, H, penalty, 0.0)
         distance = root_n * best.distance
@@ -119,9 +111,10 @@ def descend_by_newton(
             lower = _lower_on_manifold(point, H, penalty, value, value_at, tol / root_n)
             status = status if lower is None else Status.MAX_ITER
         counter = point.objective.counter
-        status = record.add(counter, theta, value, distance, status)
+        here = objective.home(theta)
+        status = record.add(counter, here, value, distance, status)
         if status is not Status.MAX_ITER or record.is_full:
-            return Descent(theta, value, status)
+            return Descent(here, value, status)
         if lower is not None:
             theta, value = lower
             continue
@@ -135,7 +128,7 @@ def descend_by_newton(
             if damping > MOST_SET_DAMPING or best.decrease <= ROUNDED * abs(value):
                 lower = _lower_on_manifold(point, H, penalty, value, value_at, 0.0)
                 if lower is None:
-                    return Descent(theta, value, _status_at_rounding(point, value, distance))
+                    return Descent(here, value, _status_at_rounding(point, value, distance))
                 best, candidate = replace(best, theta=lower[0]), lower[1]
                 break
         theta, value = _extended(theta, best.theta, candidate, value_at, penalty)

@@ -12,7 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from skmaxent._objective._objective import MultinomialObjective
+from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._objective._penalty import Ridge
+from skmaxent._solvers._precise import PreciseObjective
 from skmaxent._solvers._problem import Problem
 from skmaxent._storage._arrays import empty
 from skmaxent._storage._block import Block
@@ -21,6 +23,72 @@ from skmaxent._typing import Array, KernelResult
 
 # Rounding error of a difference of logits, in units of the machine epsilon times the largest logit.
 ROUNDED_MARGIN = 64.0
+
+
+class SetObjective:
+    """The loss of sets plus the penalty in float64, for columns whose constants may change.
+
+    An outlier whose loss has lost its curvature leaves nothing of the curvature of the other rows
+    in columns that are standardised with moments over all rows. In columns that are standardised
+    with moments weighted by the curvature of the rows, the other rows determine the optimum.
+
+    Attributes
+    ----------
+    penalty : Penalty
+        The penalty and bounds of θ for the present columns.
+    is_plain_ridge : bool
+        Whether the penalty is a ridge that is equal for all classes, or zero.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        objective = problem.objective
+        blocks, d = objective.blocks, objective.blocks.n_features
+        rows = blocks.standardised(np.zeros(d), np.ones(d), dtype=np.float64)
+        assert isinstance(rows, RowBlocks), "sets are in memory"
+        self._problem = problem
+        self._home = objective.standardisation
+        self._objective = with_rows(objective, rows).with_penalty(Ridge(np.zeros(d)))
+        self._precise = PreciseObjective(self._objective)
+        self.is_plain_ridge = problem.terms.is_plain_ridge
+        self.penalty = problem.terms.whole_penalty()
+
+    def value_at(self, theta: Array) -> float:
+        """Return the loss of the sets plus the penalty at θ."""
+        return set_loss(self._objective, theta) + self.penalty.value(theta)
+
+    def point_at(self, theta: Array) -> Point:
+        """Return the point at θ of the loss for the expected targets at θ, without a penalty.
+
+        Its gradient there is that of the loss of the sets.
+        """
+        return with_rows(self._objective, with_expected_targets(self._objective, theta)).at(theta)
+
+    def is_off_centre(self, H: Array) -> bool:
+        """Return whether the columns need other constants, by the Hessian H of the loss at θ."""
+        return self._precise.is_off_centre(H.reshape(2 * self._objective.shape))
+
+    def recentre(self, theta: Array) -> Array:
+        """Standardise the columns by the curvature of the rows at θ; return θ for these columns."""
+        theta = self._precise.recentre(theta)
+        columns = self._precise.columns
+        self._objective = self._objective.with_standardisation(columns)
+        self.penalty = self._problem.penalty_for(columns.scale)
+        return self.penalty.recentre(self.penalty.project(theta))
+
+    def home(self, theta: Array) -> Array:
+        """Return θ of the problem for θ of the present columns."""
+        return self._precise.columns.theta_for(theta, self._home)
+
+
+def with_rows(objective: MultinomialObjective, blocks: RowBlocks) -> MultinomialObjective:
+    """Return the objective with its rows replaced by `blocks`."""
+    return MultinomialObjective(
+        blocks,
+        objective.likelihood,
+        objective.penalty,
+        objective.standardisation,
+        column_size=objective.column_size,
+    )
 
 
 def set_loss(objective: MultinomialObjective, theta: Array) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._objective._penalty import Penalty
 from skmaxent._solvers._record import Outcome
-from skmaxent._solvers._solution import NEGLIGIBLE, root_size
+from skmaxent._solvers._solution import NEGLIGIBLE, NOISY_TOTAL, root_size
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_array import on_host
 from skmaxent._storage._device_blocks import on_host_block
@@ -21,9 +21,6 @@ SETTLED = 0.1
 DOUBTFUL_DISTANCE = 10.0
 # A step that gains less than this share of the decrease that its length promises was cut.
 SHORT_GAIN = 0.05
-# Total loss, in nats, below which gradients are mostly noise, so that they prove nothing. It is
-# larger than SMALLEST_TOTAL, at which all is noise.
-NOISY_TOTAL = 1e-7
 # exp(-z) underflows to zero for larger z.
 UNDERFLOW = 745.0
 

@@ -20,6 +20,9 @@ from skmaxent._objective._objective import Point
 CERTIFIED = 1e-6
 # A loss below this, in nats and summed over the rows, consists of rounding errors.
 SMALLEST_TOTAL = 1e-8
+# Total loss, in nats, below which gradients are mostly noise, so that they prove nothing. It is
+# larger than SMALLEST_TOTAL, at which all is noise.
+NOISY_TOTAL = 1e-7
 # A distance to the optimum, in standard errors, that needs no warning.
 NEGLIGIBLE = 0.01
 
@@ -168,8 +171,9 @@ class Solution:
         Only a fit with status PRECISION can lack precision. It does not if the certificate shows
         that the optimum is near: twice the decrease of the total loss is the square of the
         distance. Otherwise the distance counts. With this status, a distance below `tol` is not
-        reliable, because a reliable one would have ended the fit as converged. And with few rows or
-        a small loss, a negligible distance may still be a large share of the loss.
+        reliable, because a reliable one would have ended the fit as converged, and no distance is
+        where the total loss is so small that gradients are mostly noise. And with few rows or a
+        small loss, a negligible distance may still be a large share of the loss.
         """
         if self.status is not Status.PRECISION:
             return False
@@ -177,6 +181,8 @@ class Solution:
         total = self.point.objective.blocks.effective_size * self.value
         if 2.0 * total * self.gap <= limit**2 and self.gap <= CERTIFIED:
             return False
+        if total < NOISY_TOTAL and self.gap * total > CERTIFIED * SMALLEST_TOTAL:
+            return True
         if not tol < self.distance <= limit:
             return True
         return self.distance**2 > 2.0 * CERTIFIED * max(total, 1.0)

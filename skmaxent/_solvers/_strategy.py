@@ -354,8 +354,7 @@ def minimise_nonsmooth(
             is_unknown = gap >= 1.0 or is_far_from_minimum(precise, penalty, gap, options.tol)
             if status is Status.CONVERGED and is_unknown:
                 precise = replace(precise, status=Status.PRECISION)
-            watch = Watch(objective, *penalty.unbounded_signs)
-            return _solution(problem, precise, watch, gap)
+            return _solution(problem, precise, watch.again(), gap)
     elif status is Status.CONVERGED and is_far_from_minimum(outcome, penalty, gap, options.tol):
         status = Status.PRECISION
     return problem.solution(replace(outcome, status=status), gap, **watch.found)

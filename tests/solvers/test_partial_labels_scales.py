@@ -9,8 +9,8 @@ from scipy.special import logsumexp
 from skmaxent import MaxentClassifier
 
 
-def sets():
-    rng = np.random.default_rng(0)
+def sets(seed=0):
+    rng = np.random.default_rng(seed)
     X = rng.normal(size=(60, 3))
     y = (X @ rng.normal(size=(3, 3)) + rng.gumbel(size=(60, 3))).argmax(axis=1)
     possible = np.eye(3, dtype=int)[y]
@@ -39,9 +39,25 @@ def test_large_offsets_end_at_a_stationary_point_or_warn(size, C):
     assert np.isfinite(clf.intercept_).all()
     if found:
         return
+    residual = residuals(clf, X, possible, offset)
+    np.testing.assert_allclose(residual.T @ X + clf.coef_ / C, 0.0, atol=1e-2)
+
+
+def residuals(clf, X, possible, offset=0.0):
+    """The probabilities less those given the sets, (rows, classes)."""
     Z = X @ clf.coef_.T + clf.intercept_ + offset
-    P = np.exp(Z - logsumexp(Z, axis=1, keepdims=True))
     within = np.where(possible > 0, Z, -np.inf)
-    Q = np.exp(within - logsumexp(within, axis=1, keepdims=True))
-    gradient = (P - Q).T @ X + clf.coef_ / C
+    P, Q = (np.exp(A - logsumexp(A, axis=1, keepdims=True)) for A in (Z, within))
+    return P - Q
+
+
+@pytest.mark.parametrize("C", [10.0, np.inf])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_row_far_out_leaves_the_optimum_of_the_others(seed, C):
+    X, possible, _ = sets(seed)
+    X[0] *= 1e9
+    clf = MaxentClassifier(C=C, partial_labels=True).fit(X, possible)
+    residual = residuals(clf, X, possible)
+    assert not residual[0].any()
+    gradient = residual[1:].T @ X[1:] + clf.coef_ / C
     np.testing.assert_allclose(gradient, 0.0, atol=1e-2)
