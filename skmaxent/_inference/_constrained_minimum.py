@@ -28,9 +28,11 @@ MINIMUM_GAIN = 1e-9
 # search ends there after more than MOST_REJECTED steps in sequence that did not decrease -log L.
 ROUNDED_GAIN, MOST_REJECTED = 1e-6, 10
 MAX_NEWTON_STEPS = 500
-# If a step towards A θ = b increases -log L by more than FALLS_MUCH, a quarter of the step is tried
-# instead, unless the step is no longer than the share LEAST_SHARE of the way and -log L is finite.
-FALLS_MUCH, LEAST_SHARE = 100.0, 1e-4
+# If a step towards A θ = b increases -log L by more than FALLS_MUCH, and by more than FALLS_MUCH_EACH
+# for each observation, a quarter of the step is tried instead, unless the step is no longer than the
+# share LEAST_SHARE of the way and -log L is finite. With FALLS_MUCH alone, many observations would
+# need as many steps as their -log L is in units of FALLS_MUCH.
+FALLS_MUCH, FALLS_MUCH_EACH, LEAST_SHARE = 100.0, 0.1, 1e-4
 # A damping of no more than this, divided by the number of observations, counts as zero.
 NO_DAMPING = 1e-12
 
@@ -137,6 +139,7 @@ def constrained_minimum(
     if A is None:
         return _minimum(likelihood, start, likelihood.at(start), np.zeros((0, len(theta))))
     point, found = start, likelihood.at(start)
+    most = max(FALLS_MUCH, FALLS_MUCH_EACH * likelihood.total)
     share = 1.0
     while share > 1e-9:
         distance = values - A @ flattened(point)
@@ -145,7 +148,7 @@ def constrained_minimum(
         # Guesses satisfy the constraints for the whole step only, so that shorter steps have none.
         candidate = min(map(point.objective.at, thetas), key=lambda candidate: candidate.loss)
         there = likelihood.at(candidate)
-        if not np.isfinite(there[0]) or (there[0] > found[0] + FALLS_MUCH and share > LEAST_SHARE):
+        if not np.isfinite(there[0]) or (there[0] > found[0] + most and share > LEAST_SHARE):
             share *= 0.25
             continue
         held = _minimum(likelihood, candidate, there, A)

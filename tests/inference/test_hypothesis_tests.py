@@ -10,7 +10,7 @@ from sklearn.datasets import load_wine
 from statsmodels.datasets import anes96
 
 from skmaxent import MaxentClassifier
-from skmaxent._inference import _covariance
+from skmaxent._inference import _constrained_minimum, _covariance
 
 ML = MaxentClassifier(C=np.inf, tol=1e-9)
 BR = MaxentClassifier(C=np.inf, bias_reduction="mean", tol=1e-8)
@@ -421,3 +421,25 @@ def test_degrees_of_freedom_count_no_combinations_of_columns():
         assert found.df_model == 6
         assert found.aic == pytest.approx(whole.aic, rel=1e-8)
         np.testing.assert_allclose(found.std_errors, whole.std_errors, rtol=1e-5)
+
+
+def test_the_way_to_a_far_hypothesis_has_few_steps_with_many_observations(monkeypatch):
+    """The steps were as many as the log-likelihood ratio divided by 200: here 36,600."""
+    n_steps, of_step = 0, _constrained_minimum._minimum
+
+    def counted(*arguments):
+        nonlocal n_steps
+        n_steps += 1
+        return of_step(*arguments)
+
+    monkeypatch.setattr(_constrained_minimum, "_minimum", counted)
+    rng = np.random.default_rng(0)
+    A, w = rng.normal(size=(1000, 2)), np.full(1000, 1e4)
+    labels = (A @ [0.5, 0.2] + rng.logistic(size=1000) > 0).astype(int)
+    found = ML.fit(A, labels, w).infer(A, labels, w)
+    # Under the hypothesis the coefficient is a known part of the logits.
+    held = ML.fit(A[:, 1:], labels, w, offset=3.0 * A[:, 0])
+    smaller = held.infer(A[:, 1:], labels, w, offset=3.0 * A[:, 0]).log_likelihood
+    test = found.linear_test("1:x0 = 3", test="lr")
+    assert test["chi2"].iloc[0] == pytest.approx(2 * (found.log_likelihood - smaller), rel=1e-9)
+    assert n_steps < 20
