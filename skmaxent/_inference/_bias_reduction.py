@@ -53,7 +53,9 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
     The first search starts from the model without features. With few rows there may be several
     maxima, so that further searches have other starts: the coefficients of a weak ridge, which are
     about as large as the data allow, and, with fewer than `FEW_ROWS` rows, zero, and half of the
-    best coefficients so far. The penalised likelihood may have maxima that no search finds.
+    best coefficients so far. The last two searches begin with short steps unless the second one
+    joins the first at once, because steps of Fisher scoring may be so long that they lead to the
+    same maximum from all starts. The penalised likelihood may have maxima that no search finds.
 
     `problem` has no penalty or bounds. `scale` is the weights of the rows divided by the weights in
     the objective. The `value` of the result is minus the penalised log-likelihood, divided by the
@@ -70,14 +72,15 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
     quiet = replace(options, callback=None)
     ridge = ridge_terms(START_RIDGE / n_rows * np.square(problem.objective.scale))
     spread = minimise(problem.with_penalty(ridge), quiet).point.theta
-    others: list[Solution] = []
     # With many rows the likelihood, which has one maximum, dominates the prior. It need not do so
     # for few rows of large weights, which may be nearly separated.
     n_different = min(n_rows, problem.objective.blocks.n_samples)
-    for i in range(3 if n_different < FEW_ROWS else 1):
+    is_known = ascents.joins_at_once(spread)
+    others: list[Solution] = []
+    for i in range(1 if is_known else 0, 3 if n_different < FEW_ROWS else 1):
         start = (spread, problem.origin(), np.asfortranarray(0.5 * best.point.theta))[i]
         try:
-            found = ascents.maximum(start, quiet)
+            found = ascents.maximum(start, quiet, is_steepest=i > 0 and not is_known)
         except _covariance.SingularInformation:
             continue
         gain = n_rows * (best.value - found.value)
@@ -129,23 +132,25 @@ class _Ascents:
         # Each maximum found, and the points of its search, (n_points, n_logits, n_features + 1).
         self._known: list[tuple[Solution, Array]] = []
 
-    def maximum(self, theta: Array, options: Options) -> Solution:
+    def maximum(self, theta: Array, options: Options, *, is_steepest: bool = False) -> Solution:
         """Return the end of the search that starts from θ, (n_logits, n_features + 1).
 
-        The first `SCORING_STEPS` steps are those of Fisher scoring, further steps those of BFGS.
-        The `status` of the result tells whether it is a maximum. A search that comes to a point of
-        an earlier search stops, and returns the maximum of the earlier one.
+        The first `SCORING_STEPS` steps are those of Fisher scoring, further steps those of BFGS. If
+        `is_steepest`, the first step is one of steepest ascent, of a length of no more than 1, and
+        all others are those of BFGS. The `status` of the result tells whether it is a maximum. A
+        search that comes to a point of an earlier search stops, and returns the maximum of the
+        earlier one.
         """
         objective = self._problem.objective
         points = []
         state = self._at(theta)
         record = Record(options)
         status = Status.MAX_ITER
-        inverse = state.V
+        inverse = None if is_steepest else state.V
         while True:
             point, value = state.point, state.value
             points.append(point.theta)
-            step, distance = inverse @ state.score, state.distance
+            step, distance = _step(inverse, state.score), state.distance
             if distance <= self._tol:
                 status = Status.CONVERGED
             status = record.add(
@@ -166,7 +171,7 @@ class _Ascents:
                     break
                 inverse = state.V
                 continue
-            is_slow = len(record) >= SCORING_STEPS
+            is_slow = is_steepest or len(record) >= SCORING_STEPS
             change = state.score - found.score
             inverse = _updated(inverse, t * step, change, found.V) if is_slow else found.V
             state = found
@@ -175,6 +180,14 @@ class _Ascents:
         if distance <= max(self._tol, AT_MAXIMUM):
             self._known.append((solution, np.stack(points)))
         return solution
+
+    def joins_at_once(self, theta: Array) -> bool:
+        """Whether a Fisher scoring step from θ leads to a point of an earlier search."""
+        try:
+            state = self._at(theta)
+        except _covariance.SingularInformation:
+            return False
+        return self._joined_maximum(theta, state.V @ state.score) is not None
 
     def _at(self, theta: Array) -> _State:
         """Return the penalised likelihood with its derivatives at θ, (n_logits, n_features + 1)."""
@@ -226,19 +239,31 @@ class _State(NamedTuple):
         return float(np.sqrt(max(float(self.score @ self.V @ self.score), 0.0)))
 
 
-def _updated(inverse: Array, step: Array, change: Array, V: Array) -> Array:
+def _step(inverse: Array | None, score: Array) -> Array:
+    """Return the step, (n,), for an approximation of the inverse Hessian, (n, n).
+
+    None stands for an unknown multiple of the identity; the step's length is then at most 1.
+    """
+    if inverse is None:
+        return score / max(1.0, float(np.linalg.norm(score)))
+    return np.asarray(inverse @ score)
+
+
+def _updated(inverse: Array | None, step: Array, change: Array, V: Array) -> Array:
     """Return the approximation of the inverse Hessian after a step, by the formula of BFGS.
 
     Fisher scoring converges slowly if the prior makes the penalised likelihood flatter than the
     likelihood, so that later steps use this approximation. `inverse`, (n, n), is the approximation
-    before the step, and `change`, (n,), the change of the gradient of minus the penalised
-    log-likelihood. If this function is not convex along the step, the result is the inverse
-    information V.
+    before the step, where None stands for an unknown multiple of the identity, and `change`, (n,),
+    the change of the gradient of minus the penalised log-likelihood. If this function is not convex
+    along the step, the result is the inverse information V.
     """
     curvature = float(change @ step)
     # A product that rounding dominates would turn the inverse indefinite.
     if not curvature > EPS * float(np.linalg.norm(change) * np.linalg.norm(step)):
         return V
+    if inverse is None:
+        inverse = curvature / float(change @ change) * np.eye(len(step))
     product = inverse @ change
     factor = (1.0 + float(change @ product) / curvature) / curvature
     cross = np.multiply.outer(step, product) / curvature
