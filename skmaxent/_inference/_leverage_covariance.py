@@ -6,10 +6,12 @@ intercept, r_i the residual in the free logits, Λ_i the curvature, and A_i the 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from skmaxent._leverage._inverse_hessian import InverseHessian
-from skmaxent._leverage._leverages import Leverages, RowLeverages, shares_of
+from skmaxent._leverage._leverages import Leverages, RowLeverages
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._objective import Point
 from skmaxent._objective._terms import ridge_terms
@@ -38,29 +40,31 @@ def corrected_score_products(
         With "frequency", each observation has a score and a leverage of its own. With
         "probability", each row has, and its weight is a factor of its score.
     """
-    by_observation = weights == "frequency"
-    observations = training.data.observations if by_observation else None
     terms = ridge_terms(np.zeros(point.objective.blocks.n_features))
-    leverages = Leverages(point, InverseHessian.at(point, terms), shares_of(observations))
+    leverages = Leverages(point, InverseHessian.at(point, terms))
+    scale, by_observation = training.data.scale, weights == "frequency"
     per_class = by_observation and not training.blocks.has_codes
     n_outcomes = len(training.classes) if per_class else 0
-    arguments = POWERS[cov_type], n_outcomes, by_observation
-    (total,) = leverages.map_reduce(_corrected_products, *arguments)
-    scale = training.data.scale
+    one = 1.0 / scale if by_observation else None
+    (total,) = leverages.map_reduce(_corrected_products, POWERS[cov_type], n_outcomes, one)
     return np.asarray(total) * (scale if by_observation else scale**2)
 
 
 def _corrected_products(
-    rows: RowLeverages, power: float, n_outcomes: int, by_observation: bool
+    rows: RowLeverages, power: float, n_outcomes: int, one: float | None
 ) -> tuple[Array]:
     """Return Σ u uᵀ over the corrected scores u of the rows of a block.
 
     `power` is that of `RowLeverages.adjusted`. `n_outcomes` is the number of classes if each
     observation of a table of counts has its own score; it is 0 if each row has one class or, as a
-    unit, one score. With `by_observation` the weight of a row is the number of its scores, and
-    without it a factor of its score.
+    unit, one score. `one` is the weight of an observation, as the objective stores weights: the
+    weight of a row is then the number of its scores. If it is None, the weight is a factor of the
+    score.
     """
-    factor = np.sqrt(rows.weights) if by_observation else rows.weights
+    factor = rows.weights
+    if one is not None:
+        rows = replace(rows, left_out=np.minimum(rows.weights, one))
+        factor = np.sqrt(rows.weights)
     if not n_outcomes:
         return (_products(rows, power, factor),)
     model = rows.context.likelihood

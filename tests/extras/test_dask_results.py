@@ -48,6 +48,17 @@ def test_effects_and_intervals_of_chunks(scheduler, offset, at):
     assert list(found)[:4] == ["0_probability", "0_lower", "0_upper", "1_probability"]
 
 
+@pytest.mark.parametrize("weights", ["frequency", "probability"])
+@pytest.mark.parametrize("kind", ["HC2", "HC3"])
+def test_leverages_of_chunks_are_those_of_observations(kind, weights):
+    s = 3.0 * WEIGHTS
+    exact = MaxentClassifier(C=np.inf, tol=1e-9)
+    expected = exact.fit(X, Y, s).infer(X, Y, s, cov_type=kind, weights=weights).covariance
+    chunks = lazy(X), lazy(Y), lazy(s)
+    found = exact.fit(*chunks).infer(*chunks, cov_type=kind, weights=weights).covariance
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def test_frames_keep_their_index_and_are_matched_by_name():
     frame = pd.DataFrame(X, columns=["a", "b"], index=np.arange(300) * 2)
     results = MaxentClassifier(C=np.inf).fit(frame, Y).infer(frame, Y)

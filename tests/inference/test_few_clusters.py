@@ -277,6 +277,18 @@ def test_scores_of_less_than_one_observation_count_by_their_weight(kind, power):
     assert (np.diag(found) > np.diag(clf.infer(X, y, w, cov_type="HC0").covariance)).all()
 
 
+@pytest.mark.filterwarnings("ignore:class_weight multiplies:UserWarning")
+@pytest.mark.parametrize("kind", ["HC2", "HC3"])
+def test_leverages_with_class_weights_are_those_of_the_multiplied_rows(kind):
+    X, y, _, _ = three_classes()
+    factors = np.array([2, 1, 3])
+    many = np.repeat(X, factors[y], axis=0), np.repeat(y, factors[y])
+    expected = EXACT.fit(*many).infer(*many, cov_type=kind).covariance
+    weighted = MaxentClassifier(C=np.inf, tol=1e-11, class_weight=dict(enumerate(factors)))
+    found = weighted.fit(X, y).infer(X, y, cov_type=kind).covariance
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def test_leverages_with_sampling_weights_have_no_scale():
     X, y, w, _ = three_classes()
     found = [
