@@ -14,6 +14,7 @@ from skmaxent._effects._estimates import normal_interval, normal_quantile, perce
 from skmaxent._effects._student_t import StudentT
 from skmaxent._inference._fit_rows import FitRows
 from skmaxent._inference._tables import adjusted_p_values, index_of, z_tests
+from skmaxent._input._validation import check_flag
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ class CoefficientTables:
         """
         import pandas as pd
 
+        check_flag("exponentiate", exponentiate)
         estimate, error = self.coef.ravel(), self.std_errors.ravel()
         ends = self.conf_int(conf_level).to_numpy()
         with np.errstate(over="ignore", invalid="ignore"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,8 +69,8 @@ def fagerland_hosmer(outcomes: Outcomes, reference: int, n_groups: int) -> pd.Da
     `n_groups` groups if quantiles are equal. The table has one row: chi2, df, p_value, n_groups and
     small_expected, the share of the expected counts that are below `SMALL_COUNT`.
     """
-    if n_groups < 3:
-        raise ValueError(f"n_groups must be 3 or more, found {n_groups!r}.")
+    if not isinstance(n_groups, Integral) or n_groups < 3:
+        raise ValueError(f"n_groups must be an integer of 3 or more, found {n_groups!r}.")
     keys = 1.0 - outcomes.probabilities[:, reference]
     edges = weighted_quantiles(keys, outcomes.counts, np.linspace(0.0, 1.0, n_groups + 1)[1:-1])
     groups = np.searchsorted(np.unique(edges), keys, side="left")

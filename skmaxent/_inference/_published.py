@@ -14,6 +14,7 @@ from skmaxent._inference._covariance_names import covariance_name, interval_name
 from skmaxent._inference._numbers import fixed
 from skmaxent._inference._results_coefficients import CoefficientMethods
 from skmaxent._inference._table_formats import PublishedTable
+from skmaxent._input._validation import check_flag
 
 # Levels of p-values with their stars: a p-value gets the stars of the first level above it.
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
@@ -70,7 +71,8 @@ def published_table(
 
 
 def _check(models: Sequence[CoefficientMethods], stars: bool, decimals: int) -> None:
-    """Raise ValueError for stars if a model has no p-values, and for an invalid `decimals`."""
+    """Raise ValueError for invalid `stars` and `decimals`, and for stars if a model has no p-values."""
+    check_flag("stars", stars)
     untested = [model.cov_type for model in models if not model.has_tests]
     if stars and untested:
         raise ValueError(

@@ -420,6 +420,8 @@ class TestMethods(ResultsState):
         what = "tests of independence of irrelevant alternatives"
         if method not in ("hausman", "small-hsiao"):
             raise ValueError(f"method must be 'hausman' or 'small-hsiao', found {method!r}.")
+        if random_state is not None and method != "small-hsiao":
+            raise ValueError(f"random_state is for 'small-hsiao', found method={method!r}.")
         self._validity.check_tests(what)
         if self.cov_type != "nonrobust" or self._penalised_ratio is not None:
             found = "bias_reduction" if self._penalised_ratio is not None else self.cov_type

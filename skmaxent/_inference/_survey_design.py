@@ -33,7 +33,8 @@ class SurveyDesign:
     fpc : array-like of shape (n_samples,), default=None
         For the finite population correction, of sampling without replacement: the number of units
         in the stratum of each row in the population, or, where all are at most 1, the sampled share
-        of these. None stands for infinitely many.
+        of these. None stands for infinitely many. It is for designs
+        without `replicate_weights`.
     weights : array-like of shape (n_samples,), default=None
         The sampling weights of the fit; None stands for the `sample_weight` that `infer` gets.
     nest : bool, default=False
@@ -159,6 +160,8 @@ class SurveyDesign:
             raise ValueError(f"n_replicates is for 'bootstrap', found kind={kind!r}.")
         if fay_rho != 0.0 and kind != "BRR":
             raise ValueError(f"fay_rho is for 'BRR', found kind={kind!r}.")
+        if random_state is not None and kind != "bootstrap":
+            raise ValueError(f"random_state is for 'bootstrap', found kind={kind!r}.")
         self._check()
         if n_replicates is not None and not isinstance(n_replicates, Integral):
             raise ValueError(f"n_replicates must be None or an integer, found {n_replicates!r}.")
@@ -175,6 +178,7 @@ class SurveyDesign:
         )
         return replace(
             self,
+            fpc=None,  # rscales contain its correction
             replicate_weights=factors[units.codes],
             combined_weights=False,
             scale=scale,
@@ -191,6 +195,11 @@ class SurveyDesign:
             not isinstance(self.df, Real) or isinstance(self.df, bool) or not float(self.df) > 0.0
         ):
             raise ValueError(f"df must be positive, or None, found {self.df!r}.")
+        if self.replicate_weights is not None and self.fpc is not None:
+            raise ValueError(
+                "fpc corrects the variance between units, and replicate_weights give the variance "
+                "between replicates: put the correction into scale or rscales, and leave out fpc."
+            )
         if self.replicate_weights is None:
             unused = {
                 "scale": self.scale != 1.0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,8 +58,9 @@ def wild_bootstrap_test(
 
     if weights not in WEIGHTS:
         raise ValueError(f"weights must be one of {list(WEIGHTS)}, found {weights!r}.")
-    if n_bootstrap < 1:
-        raise ValueError(f"n_bootstrap must be positive, found {n_bootstrap!r}.")
+    is_integer = isinstance(n_bootstrap, Integral) and not isinstance(n_bootstrap, bool)
+    if not is_integer or n_bootstrap < 1:
+        raise ValueError(f"n_bootstrap must be a positive integer, found {n_bootstrap!r}.")
     G, q = influences.shape
     if q >= G:
         raise ValueError(f"{G} clusters cannot test {q} restrictions: expected fewer of these.")

@@ -71,7 +71,7 @@ class MaxentPath:
         Parameters
         ----------
         gamma : float
-            Weight of the penalised fit. The weight of the relaxed fit is 1 - `gamma`.
+            Weight of the penalised fit, from 0 to 1. The weight of the relaxed fit is 1 - `gamma`.
         index : int
             Position in `Cs`.
 
@@ -83,8 +83,10 @@ class MaxentPath:
         Raises
         ------
         ValueError
-            If the path has no relaxed fits and `gamma` is not 1.
+            If `gamma` is not between 0 and 1, or is below 1 for a path without relaxed fits.
         """
+        if not 0.0 <= gamma <= 1.0:
+            raise ValueError(f"gamma must be between 0 and 1, found {gamma!r}.")
         coef, intercept = self.coefs[index], self.intercepts[index]
         if gamma == 1.0:
             return coef, intercept

@@ -120,6 +120,8 @@ def test_intercepts_alone_tell_nothing():
 def test_what_the_tests_need(beps):
     with pytest.raises(ValueError, match="method must be 'hausman' or 'small-hsiao'"):
         beps.iia_test("lr")
+    with pytest.raises(ValueError, match="random_state is for 'small-hsiao'"):
+        beps.iia_test(random_state=0)
     robust = infer(X, VOTE, cov_type="cluster", groups=np.arange(len(X)) % 60)
     with pytest.raises(ValueError, match=r"expected cov_type='nonrobust'.* found 'cluster'"):
         robust.iia_test()

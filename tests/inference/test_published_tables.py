@@ -200,6 +200,10 @@ def test_what_cannot_be_printed_is_refused(results):
         results.to_html(decimals=-1)
     with pytest.raises(ValueError, match="conf_level"):
         results.to_html(conf_level=95)
+    with pytest.raises(ValueError, match="exponentiate must be True or False"):
+        results.to_html(exponentiate="no")
+    with pytest.raises(ValueError, match="stars must be True or False"):
+        results.to_html(stars="no")
 
 
 def test_models_side_by_side_align_by_name():

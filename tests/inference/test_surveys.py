@@ -212,6 +212,7 @@ def test_likelihood_tests_are_refused():
         (replace(STRAT.design, rscales=[1.0]), {}, r"\['rscales'\] are for designs with replicate"),
         (replace(STRAT.design, combined_weights=False), {}, "are for designs with replicate"),
         (replace(STRAT.design, mse=True), {}, "mse=True is for designs with replicate_weights"),
+        (replace(recorded("brr"), fpc=np.full(200, 0.1)), {}, "leave out fpc"),
         (replace(recorded("brr"), scale="1"), {}, "scale must be a positive finite number"),
         (replace(recorded("brr"), mse="no"), {}, "mse must be True or False, found 'no'"),
         (
@@ -247,6 +248,7 @@ def test_what_a_design_cannot_be_is_refused(design, options, message):
         (STRAT.design, {"kind": "JK2"}, "kind must be one of"),
         (STRAT.design, {"kind": "JKn", "n_replicates": 9}, "n_replicates is for 'bootstrap'"),
         (STRAT.design, {"kind": "JKn", "fay_rho": 0.1}, "fay_rho is for 'BRR'"),
+        (STRAT.design, {"kind": "JKn", "random_state": 0}, "random_state is for 'bootstrap'"),
         (STRAT.design, {"kind": "bootstrap"}, "no finite population correction"),
         (PAIRS, {"kind": "BRR", "fay_rho": 1.0}, "fay_rho must be at least 0 and below 1"),
         (PAIRS, {"kind": "BRR", "fay_rho": "0"}, "fay_rho must be a number, found '0'"),

@@ -134,6 +134,8 @@ def test_a_relaxed_fit_has_the_same_support_and_no_penalty():
     np.testing.assert_allclose(half, 0.5 * (path.coefs[1] + path.relaxed_coefs[1]))
     with pytest.raises(ValueError, match="needs a relaxed fit"):
         maxent_path(X, y, Cs=2).blended(0.5, 0)
+    with pytest.raises(ValueError, match="gamma must be between 0 and 1"):
+        path.blended(2.0, 1)
 
 
 def test_a_path_takes_far_less_than_its_fits():
