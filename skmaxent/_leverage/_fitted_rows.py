@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from skmaxent._input._settings import Settings
 from skmaxent._leverage._leverages import Leverages, shares_of
+from skmaxent._leverage._sampled_inverse import N_VECTORS
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._storage._device_array import on_host
 from skmaxent._storage._row_blocks import RowBlocks
@@ -52,7 +53,9 @@ class FittedRows:
         known = self.training.columns.to_problem(self.coef, self.intercept)
         return np.asarray(self.training.problem.objective.from_coefficients(*known))
 
-    def leverages(self, weights: str, *, is_rough: bool = False) -> Leverages:
+    def leverages(
+        self, weights: str, *, is_rough: bool = False, n_vectors: int = N_VECTORS
+    ) -> Leverages:
         """Return the leverages of the rows: how much a row determines its own fitted logits.
 
         If a row stands for several observations, of which one is left out, it is the leverage of
@@ -66,6 +69,8 @@ class FittedRows:
             left out. Rows of shares are left out as a whole in both cases.
         is_rough : bool, default=False
             Whether three digits of leverages are enough; see `InverseHessian.at`.
+        n_vectors : int, default=N_VECTORS
+            As in `Leverages.of`.
 
         Raises
         ------
@@ -77,7 +82,8 @@ class FittedRows:
         shares = None
         if weights == "frequency" and (self.training.blocks.has_codes or self.has_whole_counts):
             shares = shares_of(self.training.data.observations)
-        return Leverages.of(self.training.problem, self.theta, shares, is_rough=is_rough)
+        problem = self.training.problem
+        return Leverages.of(problem, self.theta, shares, is_rough=is_rough, n_vectors=n_vectors)
 
     def _check_supported(self, weights: str) -> None:
         """Raise ValueError if rows cannot be left out of this fit, or not with these weights."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skmaxent._input._frames import class_index
 from skmaxent._leverage._distance_to_optimum import (
@@ -20,13 +22,15 @@ from skmaxent._leverage._left_out_units import HeldOutScores, Units, left_out_un
 from skmaxent._leverage._leverages import Leverages
 from skmaxent._leverage._refit_choice import NONSMOOTH_ERROR, SMOOTH_ERROR, replace_by_exact_fits
 from skmaxent._leverage._refits import NEWTON_TOLERANCE, Refits
-from skmaxent._leverage._sampled_inverse import SampledInverse
+from skmaxent._leverage._sampled_inverse import N_GROUPS, N_VECTORS, SampledInverse
 from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
 
 if TYPE_CHECKING:
     import pandas as pd
 
+# A function of held-out scores, for instance their mean.
+Statistic = Callable[[HeldOutScores], ArrayLike]
 # The largest Monte-Carlo error of the mean log score, as a share of its standard error; and a
 # factor for the number of random vectors, because the Monte-Carlo error is itself an estimate.
 SMALL_ERROR, MARGIN = 0.1, 1.25
@@ -139,7 +143,7 @@ def leave_one_out(
     units, scores, refits = held.units, held.scores, held.refits
     training, leverages = fit.training, held.leverages
     df = units.effective_df
-    log_score, monte_carlo_error = _jackknife(fit, weights, leverages, scores, held.refitted)
+    log_score, monte_carlo_error = held.jackknife(fit, weights, _mean_log_score, N_GROUPS)
     total = training.total_weight
     n_classes = units.shares.shape[1]
     log_proba = scores.log_proba
@@ -148,7 +152,7 @@ def leave_one_out(
         log_proba = by_outcome.reshape(-1, n_classes)
     return LeaveOneOutScores(
         log_proba=log_proba,
-        log_score=log_score,
+        log_score=float(log_score),
         log_score_std_err=scores.std_err(scores.log_scores),
         accuracy=scores.mean(scores.hits),
         accuracy_std_err=scores.std_err(scores.hits),
@@ -156,7 +160,7 @@ def leave_one_out(
         aic=2.0 * (total * leverages.point.loss + df) if weights == "frequency" else np.nan,
         n_refits=refits.n_fits,
         approximation_error=held.error,
-        monte_carlo_error=monte_carlo_error,
+        monte_carlo_error=float(monte_carlo_error),
         classes=training.classes.tolist(),
         refitted=np.unique(np.asarray(refits.rows, dtype=np.intp)),
         separated=np.unique(np.asarray(refits.separated, dtype=np.intp)),
@@ -190,6 +194,25 @@ class HeldOut:
     error: float
     refitted: Array
 
+    def jackknife(
+        self, fit: FittedRows, weights: str, statistic: Statistic, n_groups: int
+    ) -> tuple[Array, Array]:
+        """Return a statistic of the scores, and its Monte-Carlo error, which is 0 without vectors.
+
+        The jackknife over groups of the n random vectors removes the bias of the statistic of order
+        1/n (Quenouille 1956, Biometrika 43, 353-360). Exact fits do not depend on the vectors.
+
+        Parameters
+        ----------
+        fit, weights : object
+            As in `leave_one_out`.
+        statistic : callable
+            Returns a number or an array for `HeldOutScores`.
+        n_groups : int
+        """
+        given = fit, weights, self.leverages, self.scores, self.refitted
+        return _jackknife(*given, statistic, n_groups)
+
     @property
     def log_scores_of_rows(self) -> Array:
         """The mean log score of the observations of each row, (n_samples,)."""
@@ -212,6 +235,7 @@ def held_out(
     is_rough: bool = True,
     most_monte_carlo_error: float = np.inf,
     refit_tolerance: float = NEWTON_TOLERANCE,
+    n_vectors: int = N_VECTORS,
 ) -> HeldOut:
     """Return held-out scores by one Newton step, and by exact fits where the step is inaccurate.
 
@@ -229,11 +253,13 @@ def held_out(
         in units of its standard error, above which leverages are computed more accurately.
     refit_tolerance : float, default=NEWTON_TOLERANCE
         As the `tolerance` of `Refits`.
+    n_vectors : int, default=N_VECTORS
+        The number of random vectors, if leverages are estimated from them.
     """
     check_max_refits(max_refits)
     fit.rows_in_memory()
     problem = fit.training.problem
-    leverages = fit.leverages(weights, is_rough=is_rough)
+    leverages = fit.leverages(weights, is_rough=is_rough, n_vectors=n_vectors)
     _warn_of_other_rows(fit, leverages, weights)
     units = left_out_units(fit, leverages, weights)
     single = single_classes(units, weights)
@@ -289,7 +315,8 @@ def _with_more_vectors(
     inverse = leverages.inverse
     if not isinstance(inverse, SampledInverse) or most_error == np.inf:
         return leverages
-    _, error = _jackknife(fit, weights, leverages, scores, np.zeros(0, np.intp))
+    given = fit, weights, leverages, scores, np.zeros(0, np.intp)
+    error = float(_jackknife(*given, _mean_log_score, N_GROUPS)[1])
     goal = most_error * scores.std_err(scores.log_scores)
     if error <= goal:
         return leverages
@@ -301,27 +328,32 @@ def _with_more_vectors(
 
 
 def _jackknife(
-    fit: FittedRows, weights: str, leverages: Leverages, scores: HeldOutScores, refitted: Array
-) -> tuple[float, float]:
-    """Return the mean log score and its Monte-Carlo error, which is 0 for exact leverages.
-
-    The jackknife over groups of the n random vectors removes the bias of the score of order 1/n
-    (Quenouille 1956, Biometrika 43, 353-360). `refitted` are the positions of the units with exact
-    fits, whose scores do not depend on the vectors.
-    """
-    log_score = scores.mean(scores.log_scores)
-    replicates = leverages.replicates()
-    if not replicates:
-        return log_score, 0.0
-    means = []
-    for replicate in replicates:
+    fit: FittedRows,
+    weights: str,
+    leverages: Leverages,
+    scores: HeldOutScores,
+    refitted: Array,
+    statistic: Statistic,
+    n_groups: int,
+) -> tuple[Array, Array]:
+    """Return the results of `HeldOut.jackknife` for its attributes."""
+    whole = np.asarray(statistic(scores))
+    found = []
+    for replicate in leverages.replicates(n_groups):
         units = left_out_units(fit, replicate, weights)
         other = HeldOutScores(units, weights, fit.correction, scores.is_single)
         other.log_proba[refitted] = scores.log_proba[refitted]
-        means.append(other.mean(other.log_scores))
-    n, mean = len(means), float(np.mean(means))
-    error = np.sqrt((n - 1.0) / n * np.sum(np.square(np.asarray(means) - mean)))
-    return n * log_score - (n - 1.0) * mean, float(error)
+        found.append(np.asarray(statistic(other)))
+    if not found:
+        return whole, np.zeros_like(whole)
+    n, mean = len(found), np.mean(found, axis=0)
+    error = np.sqrt((n - 1.0) / n * np.square(found - mean).sum(axis=0))
+    return n * whole - (n - 1.0) * mean, error
+
+
+def _mean_log_score(scores: HeldOutScores) -> float:
+    """Return the mean log score over observations."""
+    return scores.mean(scores.log_scores)
 
 
 def check_max_refits(max_refits: Any) -> None:

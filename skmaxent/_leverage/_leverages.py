@@ -11,7 +11,7 @@ import numpy as np
 
 from skmaxent._leverage._curvature_roots import curvature_root
 from skmaxent._leverage._inverse_hessian import FreeCoefficients, InverseHessian
-from skmaxent._leverage._sampled_inverse import N_GROUPS, SampledInverse
+from skmaxent._leverage._sampled_inverse import N_GROUPS, N_VECTORS, SampledInverse
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Ridge
@@ -83,29 +83,33 @@ class Leverages:
         shares: Array | None = None,
         *,
         is_rough: bool = False,
+        n_vectors: int = N_VECTORS,
     ) -> Leverages:
         """Return the leverages of the rows of a problem at its minimum.
 
         `theta` (n_logits, d + 1) is the minimum, in coefficients of the standardised columns of the
         problem. With `is_rough`, three digits of leverages are enough; see `InverseHessian.at`.
+        `n_vectors` is the number of random vectors, if there are any.
         """
         objective = problem.objective.in_float64()
         objective = objective.with_penalty(Ridge(np.zeros(objective.blocks.n_features)))
         point = objective.at(theta)
         free = FreeCoefficients.at(point, problem.terms)
         if free.size > MOST_EXACT:
-            return cls(point, SampledInverse.at(point, problem.terms, free.size), shares)
+            sampled = SampledInverse.at(point, problem.terms, free.size, n_vectors)
+            return cls(point, sampled, shares)
         inverse = InverseHessian.at(point, problem.terms, free, is_rough=is_rough)
         return cls(point, inverse, shares)
 
-    def replicates(self) -> list[Leverages]:
+    def replicates(self, n_groups: int = N_GROUPS) -> list[Leverages]:
         """Return leverages for a jackknife over the random vectors; no leverages if they are exact.
 
-        Each of the `N_GROUPS` results leaves out one group of the vectors.
+        Each of the `n_groups` results leaves out one group of the vectors.
         """
         if isinstance(self.inverse, InverseHessian):
             return []
-        return [replace(self, inverse=self.inverse.without(group)) for group in range(N_GROUPS)]
+        inverse = self.inverse
+        return [replace(self, inverse=inverse.without(at, n_groups)) for at in range(n_groups)]
 
     def map_reduce(self, kernel: Kernel, *args: Any, combine: np.ufunc = np.add) -> tuple[Any, ...]:
         """Return the sums over all blocks of ``kernel(rows, *args)``, with a `RowLeverages` each.

@@ -7,17 +7,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skmaxent._leverage._control_variates import Control, free_logits, mean_products
 from skmaxent._leverage._curvature_roots import curvature_root
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Ridge, Tangent
 from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers._preconditioner_choice import PreconditionerChoice
+from skmaxent._solvers._preconditioners import DiagonalPreconditioner, Preconditioner
 from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
 
 # The number of random vectors, and of the groups that the jackknife leaves out.
 N_VECTORS, N_GROUPS = 100, 10
+# The least number of random vectors for r free logits is r + LEAST_SURPLUS.
+LEAST_SURPLUS = 5
 # The largest number of random vectors, and of bytes of them and of their working arrays, if 100
 # vectors leave too large an error.
 MOST_VECTORS, MOST_BYTES = 400, 1 << 29
@@ -26,18 +30,30 @@ MOST_VECTORS, MOST_BYTES = 400, 1 << 29
 ACCURACY, MOST_PRODUCTS = 1e-3, 500
 
 
+def few_vectors(r: int) -> int:
+    """Return a small number of vectors with which control variates work, for r free logits."""
+    return N_GROUPS * (1 + (r + LEAST_SURPLUS) // N_GROUPS)
+
+
 @dataclass(frozen=True)
 class SampledInverse:
     """Random vectors with the covariance H⁻¹, from which leverages are estimated.
 
     H, A_i, F_i, s_i and x̃_i are those of `Leverages`. With Gaussian noise ε_i for each row and
     noise for the penalty, g = Σ_i √s_i (F_i ε_i) ⊗ x̃_i + ... has the covariance H, and θ = H⁻¹ g
-    has the covariance H⁻¹ (Papandreou & Yuille 2010, NIPS 23). The logits (I ⊗ x̃_iᵀ) θ of row i
-    then have the covariance A_i. With a_i = √s_i F_iᵀ (I ⊗ x̃_iᵀ) θ, the parts a_i and ε_i - a_i are
-    independent and have the covariances s_i F_iᵀ A_i F_i and I - s_i F_iᵀ A_i F_i. Therefore both
-    leverages near zero and leverages near one have small relative errors. Nobel, LeJeune & Candès
-    (2024, arXiv:2409.09781) also estimate leverages by n random vectors, and remove the bias of
-    order 1/n.
+    has the covariance H⁻¹ (Papandreou & Yuille 2010, NIPS 23). The logits z_i = (I ⊗ x̃_iᵀ) θ of
+    row i then have the covariance A_i. `leverages` estimates A_i in one of two ways:
+
+    - By control variates. N is the inverse of the diagonal of H, and z'_i the logits of N g. The
+      expectation of z_i z'_iᵀ is (I ⊗ x̃_iᵀ) N (I ⊗ x̃_i), which is computed exactly. Its error in
+      the sample, times a coefficient, is subtracted from the sample covariance of z_i (Owen 2013,
+      Monte Carlo theory, methods and examples, section 8.9).
+    - By two independent parts, if z' explains little of the sample covariance of z, or if a
+      leverage is near one. With a_i = √s_i F_iᵀ z_i, the parts a_i and ε_i - a_i have the
+      covariances s_i F_iᵀ A_i F_i and I - s_i F_iᵀ A_i F_i. Therefore both leverages near zero and
+      leverages near one have small relative errors. Nobel, LeJeune & Candès (2024,
+      arXiv:2409.09781) also estimate leverages by n random vectors, and remove the bias of order
+      1/n. With fewer than r + `LEAST_SURPLUS` vectors, leverages near one are only bounded.
 
     Attributes
     ----------
@@ -51,6 +67,8 @@ class SampledInverse:
         The seed of the noise.
     rank : int
         The number of free coefficients.
+    control : Control
+        The vectors N g.
     """
 
     theta: Array
@@ -58,6 +76,7 @@ class SampledInverse:
     n_drawn: int
     seed: int
     rank: int
+    control: Control
 
     @classmethod
     def at(
@@ -80,28 +99,33 @@ class SampledInverse:
         size : int
             The number of free coefficients.
         n_vectors, seed : int
+            If control variates are not effective, there are at least `N_VECTORS`.
         known : SampledInverse, optional
             The first of the vectors, which were drawn before with the same seed.
         """
         objective = point.objective
         tangent = terms.whole_penalty().tangent(point.theta)
         free = tangent.free & objective.standardisation.is_free
-        coef_sums, logit_sums = point.map_reduce(_noise_gradient, n_vectors, seed)
-        shape = n_vectors, *objective.shape
-        columns = objective.standardisation
-        sums = zip(coef_sums.reshape(*shape[:2], -1), logit_sums.reshape(shape[:2]), strict=True)
-        g = np.stack([columns.gradient(*each, 1.0) for each in sums])
         total = objective.total_weight
-        g += np.sqrt(total) * _penalty_noise(tangent, shape, seed)
+        g = _of_theta(point, point.map_reduce(_noise_gradient, n_vectors, seed), 1.0)
+        g += np.sqrt(total) * _penalty_noise(tangent, g.shape, seed)
         if objective.likelihood.is_coupled and _has_common_ridge(point, tangent, free):
             # The part of g in the direction that adds the same number to all classes is removed:
             # this direction changes no probabilities, and preconditioners are made without it.
             g -= g.mean(axis=1, keepdims=True)
+        g /= total
+        if not _has_common_ridge(point, tangent, free):
+            g *= free
+        diagonal = _inverse_diagonal(point, tangent, free)
         n_known = 0 if known is None else len(known.theta)
-        theta = _solutions(point, tangent, free, np.where(free, g[n_known:], 0.0) / total)
+        theta = _solutions(point, tangent, free, diagonal, g[n_known:])
         if known is not None:
             theta = np.concatenate([known.theta, theta])
-        return cls(theta, np.arange(n_vectors), n_vectors, seed, size)
+        control = Control.of(point, diagonal / total, _repeated(diagonal, n_vectors) * g, theta)
+        found = cls(theta, np.arange(n_vectors), n_vectors, seed, size, control)
+        if control.is_effective or n_vectors >= N_VECTORS:
+            return found
+        return cls.at(point, terms, size, N_VECTORS, seed, found)
 
     def with_vectors(self, n_vectors: float, point: Point, terms: PenaltyTerms) -> SampledInverse:
         """Return the inverse with `n_vectors`, or as many as `MOST_VECTORS` and memory allow."""
@@ -114,10 +138,11 @@ class SampledInverse:
             return self
         return self.at(point, terms, self.rank, n_vectors, self.seed, self)
 
-    def without(self, group: int) -> SampledInverse:
-        """Return the vectors without those of one group, 0 to `N_GROUPS` - 1."""
-        kept = self.numbers % N_GROUPS != group
-        return replace(self, theta=self.theta[kept], numbers=self.numbers[kept])
+    def without(self, group: int, n_groups: int = N_GROUPS) -> SampledInverse:
+        """Return the vectors without those of one group, 0 to `n_groups` - 1."""
+        kept = self.numbers % n_groups != group
+        control = replace(self.control, theta=self.control.theta[kept])
+        return replace(self, theta=self.theta[kept], numbers=self.numbers[kept], control=control)
 
     def leverages(self, context: KernelContext, root: Array) -> tuple[Array, Array, Array]:
         """Return estimates of the results of `InverseHessian.leverages`, with its arguments.
@@ -125,28 +150,44 @@ class SampledInverse:
         The second result, the hat matrices, is for the inverse of I - Λ_i A_i. The third result
         estimates their traces better than the traces of the second, if leverages are small.
         """
-        likelihood, columns = context.likelihood, context.model.standardisation
-        m, R, width = self.theta.shape
-        coef, intercept = columns.coefficients(self.theta.reshape(m * R, width))
-        Z = context.block.logits_without_offset(
-            coef.astype(context.block.X.dtype), intercept.astype(context.block.X.dtype)
-        )
-        Z = np.asarray(on_host(Z), dtype=float).reshape(m, R, -1)
-        if likelihood.is_coupled:
-            Z = Z[:, :-1] - Z[:, -1:]
-        Z = Z.transpose(2, 0, 1)  # (rows, m, r)
-        weights = np.sqrt(np.asarray(on_host(context.weights), dtype=float))[:, None, None]
-        within = weights * (Z @ root)
-        noise = _noise(context, self.n_drawn, likelihood.n_free, self.seed)
-        beyond = noise.transpose(2, 0, 1)[:, self.numbers] - within
-        A = Z.transpose(0, 2, 1) @ Z / m
+        likelihood = context.likelihood
+        Z = free_logits(context, self.theta)
+        weights = np.asarray(on_host(context.weights), dtype=float)[:, None, None]
+        within = np.sqrt(weights) * (Z @ root)
+        if not self.control.is_effective:
+            A = mean_products(Z, Z)
+            return A, *self._by_parts(context, within)
+        A = self.control.covariances(context, Z)
+        hat = weights * (root.transpose(0, 2, 1) @ A @ root)
+        trace = np.einsum("mkk->m", hat)
+        # The relative error of `hat`, and that of I - hat by the other estimate, are
+        # √(1 - explained) and 1 times the same number.
+        most = 1.0 / (1.0 + np.sqrt(1.0 - self.control.explained))
+        high = np.flatnonzero(trace > most)
+        largest = np.linalg.eigvalsh(hat[high])[:, -1]
+        high, largest = high[largest > most], largest[largest > most]
+        if len(self.theta) >= likelihood.n_free + LEAST_SURPLUS:
+            hat[high], trace[high] = self._by_parts(context, within, high)
+        else:
+            hat[high] *= (most / largest)[:, None, None]
+        return A, hat, trace
+
+    def _by_parts(
+        self, context: KernelContext, within: Array, some: Array | slice = slice(None)
+    ) -> tuple[Array, Array]:
+        """Return the hat matrices and their traces from the two independent parts.
+
+        `within` (rows, n_vectors, r) are the a_i. The results are those of the rows `some`.
+        """
+        m, r = within.shape[1:]
+        within = within[some]
+        noise = _noise(context, self.n_drawn, r, self.seed).transpose(2, 0, 1)
+        beyond = noise[some][:, self.numbers] - within
         S, T = (B.transpose(0, 2, 1) @ B for B in (within, beyond))
-        r = S.shape[1]
         # T is a Wishart matrix: (m - r - 1) T⁻¹ is an unbiased estimate of (I - hat)⁻¹, and it is
         # independent of A.
         hat = np.eye(r) - T / (m - r - 1.0)
-        trace = np.einsum("mkl,mlk->m", S, np.linalg.inv(S + T))
-        return A, hat, trace
+        return hat, np.einsum("mkl,mlk->m", S, np.linalg.inv(S + T))
 
 
 def _noise(context: KernelContext, n_vectors: int, r: int, seed: int) -> Array:
@@ -189,20 +230,46 @@ def _penalty_noise(tangent: Tangent, shape: tuple[int, ...], seed: int) -> Array
     return np.asarray(noise)
 
 
-def _solutions(point: Point, tangent: Tangent, free: Array, G: Array) -> Array:
+def _of_theta(point: Point, sums: tuple[Array, ...], total: float) -> Array:
+    """Return gradients by θ, (n, n_logits, n_features + 1), from sums over the rows.
+
+    `sums` are sums with the columns of X, (n · n_logits, n_features), and sums of the rows
+    themselves, (n · n_logits,). They are divided by `total`. The memory of the result has the
+    order in which sparse products are fastest; see `Standardisation.gradient`.
+    """
+    objective = point.objective
+    G = objective.standardisation.gradient(sums[0], sums[1], total)
+    return np.asarray(G.reshape(-1, *objective.shape))
+
+
+def _solutions(point: Point, tangent: Tangent, free: Array, diagonal: Array, G: Array) -> Array:
     """Return the solutions θ of H θ = g for n vectors g, (n, n_logits, n_features + 1).
 
     H is the Hessian of the mean loss and the penalty over the coefficients in the mask `free`, and
-    `G` are the vectors g, of the shape of the result. All systems share the passes over the rows.
+    `G` are the vectors g, of the shape of the result. `diagonal` is the result of
+    `_inverse_diagonal`. All systems share the passes over the rows.
     """
+
+    is_common = _has_common_ridge(point, tangent, free)
+    repeated_free = None if is_common else _repeated(free, len(G))
 
     def product(V: Array) -> Array:
         out = _hessian_products(point, V)
-        out += np.stack([tangent.curvature(one) for one in V])
-        return np.where(free, out, 0.0)
+        out += tangent.curvature(V)
+        if repeated_free is not None:
+            out *= repeated_free
+        return out
 
-    solve = _preconditioner(point, tangent, free)
-    return _conjugate_gradients(product, lambda V: np.stack([solve(one) for one in V]), G)
+    solve = _preconditioner(point, tangent, free, diagonal, len(G))
+    return _conjugate_gradients(product, solve, G)
+
+
+def _repeated(values: Array, n: int) -> Array:
+    """Return n copies of an array (n_logits, n_features + 1), in memory as those of `_of_theta`.
+
+    NumPy's products with copies take less time than those with a broadcast array.
+    """
+    return np.tile(values.T, (1, n)).T.reshape(n, *values.shape)
 
 
 def _has_common_ridge(point: Point, tangent: Tangent, free: Array) -> bool:
@@ -214,30 +281,54 @@ def _has_common_ridge(point: Point, tangent: Tangent, free: Array) -> bool:
     return is_common and bool((free == point.objective.standardisation.is_free).all())
 
 
-def _preconditioner(point: Point, tangent: Tangent, free: Array) -> Callable[[Array], Array]:
-    """Return a function that multiplies a gradient by an approximation of H⁻¹.
+def _preconditioner(
+    point: Point, tangent: Tangent, free: Array, diagonal: Array, n: int
+) -> Callable[[Array], Array]:
+    """Return a function that multiplies n gradients by an approximation of H⁻¹.
 
-    Gradients have the shape (n_logits, n_features + 1). The preconditioners of the solvers need
-    gradients that sum to zero over the classes, which is so with a common ridge and without fixed
-    coefficients. Otherwise the approximation is the inverse of the diagonal of H. Coefficients that
-    are not in the mask `free` get zeros.
+    Gradients have the shape (n, n_logits, n_features + 1). The approximation is `diagonal`, the
+    inverse of the diagonal of H, or a matrix with covariances of the columns if that costs little.
+    The latter needs gradients that sum to zero over the classes, which is so with a common ridge
+    and without fixed coefficients.
     """
     objective = point.objective
     if _has_common_ridge(point, tangent, free):
         penalised = objective.with_penalty(Ridge(tangent.diagonal[0, :-1]))
         choice = PreconditionerChoice(penalised, is_near=True)
-        return choice.at(point.on(penalised), 0)[0].solve
+        preconditioner = choice.at(point.on(penalised), 0)[0]
+        if not isinstance(preconditioner, DiagonalPreconditioner):
+            return lambda G: _solved(preconditioner, G)
+    repeated = _repeated(diagonal, n)
+    return lambda G: repeated * G
+
+
+def _solved(preconditioner: Preconditioner, G: Array) -> Array:
+    """Return the inverse of a preconditioner times n gradients, in the order of their memory."""
+    out = np.empty_like(G)
+    for solution, one in zip(out, G, strict=True):
+        solution[:] = preconditioner.solve(one)
+    return out
+
+
+def _inverse_diagonal(point: Point, tangent: Tangent, free: Array) -> Array:
+    """Return the inverse of the diagonal of H, (n_logits, n_features + 1).
+
+    H is the Hessian of the mean loss and the penalty. Coefficients that are not in the mask `free`
+    get zeros.
+    """
+    objective = point.objective
     columns = objective.standardisation
     squares, sums, weights = point.map_reduce(_curvature_sums)
-    diagonal = np.empty(free.shape)
+    diagonal = np.empty(free.shape, order="F")
     diagonal[:, -1] = weights
     moments = squares - 2.0 * columns.center * sums + np.multiply.outer(weights, columns.center**2)
     diagonal[:, :-1] = np.maximum(moments, 0.0) / columns.scale**2
-    diagonal = diagonal / objective.total_weight + tangent.diagonal
+    diagonal /= objective.total_weight
+    diagonal += tangent.diagonal
     if tangent.group_curvature is not None:
         diagonal += tangent.group_curvature
-    inverse = np.divide(1.0, diagonal, out=np.zeros(free.shape), where=free & (diagonal > 0.0))
-    return lambda gradient: np.asarray(inverse * gradient)
+    out = np.zeros_like(diagonal)
+    return np.divide(1.0, diagonal, out=out, where=free & (diagonal > 0.0))
 
 
 def _curvature_sums(context: KernelContext) -> tuple[Array, Array, Array]:
@@ -262,40 +353,56 @@ def _conjugate_gradients(
     product, precondition : callable
         Multiply vectors, (m, n_logits, n_features + 1), by the matrix and by the preconditioner.
     G : ndarray of shape (n, n_logits, n_features + 1)
-        The right-hand sides. Iterations for a system end when its residual, in the norm of the
-        preconditioner, is `ACCURACY` times the first.
+        The right-hand sides. Iterations end when all residuals, in the norm of the preconditioner,
+        are at most `ACCURACY` times the first ones. A step of the same length as the last one, in
+        the next direction, is then made without a product.
     """
-    x, residual = np.zeros_like(G), G.copy()
-    z = precondition(residual)
-    direction, rz = z.copy(), np.einsum("nkj,nkj->n", residual, z)
-    active, goal = np.arange(len(G)), ACCURACY**2 * rz
+    n, R, width = G.shape
+    x, residual = np.zeros_like(G), G.copy("K")
+    direction = precondition(residual)
+
+    def products(U: Array, V: Array) -> Array:
+        """Return the n scalar products of vectors."""
+        each = np.einsum("ij,ij->i", U.reshape(n * R, width), V.reshape(n * R, width))
+        return np.asarray(each.reshape(n, R).sum(axis=1))
+
+    def scale(V: Array, factors: Array) -> None:
+        """Multiply each vector by a factor."""
+        V.reshape(n * R, width)[:] *= np.repeat(factors, R)[:, None]
+
+    rz = products(residual, direction)
+    goal, step = ACCURACY**2 * rz, np.zeros_like(rz)
     for _ in range(MOST_PRODUCTS):
-        active = active[rz[active] > goal[active]]
-        if not len(active):
+        if (rz <= goal).all():
             break
-        d = direction[active]
-        Hd = product(d)
-        curvature = np.einsum("nkj,nkj->n", d, Hd)
-        step = np.divide(rz[active], curvature, out=np.zeros_like(curvature), where=curvature > 0.0)
-        x[active] += step[:, None, None] * d
-        residual[active] -= step[:, None, None] * Hd
-        z = precondition(residual[active])
-        before, rz[active] = rz[active], np.einsum("nkj,nkj->n", residual[active], z)
-        direction[active] = z + (rz[active] / before)[:, None, None] * d
+        Hd = product(direction)
+        curvature = products(direction, Hd)
+        step = np.divide(rz, curvature, out=np.zeros_like(rz), where=curvature > 0.0)
+        scale(Hd, step)
+        residual -= Hd
+        z = precondition(residual)
+        before, rz = rz, products(residual, z)
+        ratio = np.divide(rz, before, out=np.zeros_like(rz), where=before > 0.0)
+        # x + step · direction, and the next direction z + ratio · direction.
+        scale(direction, step)
+        x += direction
+        scale(direction, np.divide(ratio, step, out=np.zeros_like(rz), where=step > 0.0))
+        direction += z
+    scale(direction, step)
+    x += direction
     return x
 
 
 def _hessian_products(point: Point, V: Array) -> Array:
     """Return the Hessian of the mean loss times n directions V; both (n, n_logits, d + 1)."""
     objective = point.objective
-    columns, (n, R, width) = objective.standardisation, V.shape
-    coef, intercept = columns.coefficients(V.reshape(n * R, width))
+    n, R, width = V.shape
+    coef, intercept = objective.standardisation.coefficients(V.reshape(n * R, width))
     dtype = objective.blocks.dtype
-    coef_sums, logit_sums = point.map_reduce(
-        _products, coef.astype(dtype), intercept.astype(dtype), R
+    sums = point.map_reduce(
+        _products, coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False), R
     )
-    sums = zip(coef_sums.reshape(n, R, -1), logit_sums.reshape(n, R), strict=True)
-    return np.stack([columns.gradient(*each, objective.total_weight) for each in sums])
+    return _of_theta(point, sums, objective.total_weight)
 
 
 def _products(context: KernelContext, coef: Array, intercept: Array, R: int) -> tuple[Array, Array]:

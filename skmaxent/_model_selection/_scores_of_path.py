@@ -14,7 +14,8 @@ from skmaxent._input._settings import Settings
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._inverse_hessian import all_coefficients_vary
 from skmaxent._leverage._leave_one_out import HeldOut, held_out
-from skmaxent._leverage._left_out_units import Units
+from skmaxent._leverage._left_out_units import HeldOutScores, Units
+from skmaxent._leverage._sampled_inverse import N_GROUPS, few_vectors
 from skmaxent._model import _prediction
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._model_selection._maxent_path import MaxentPath
@@ -26,11 +27,12 @@ from skmaxent._typing import Array
 # The largest number of exact fits without an observation for a whole path: FEW_REFITS, or
 # SHARE_OF_REFITS times the number of fits of the path if that is more.
 SHARE_OF_REFITS, FEW_REFITS = 0.5, 50
-# Leverages are computed at every STRIDE-th C first, then halfway between neighbours. If the score
-# and its standard error there differ from the interpolated ones by more than INTERPOLATION_ERROR
-# standard errors in sum, both halves of the interval are divided again. Where the score is s
-# standard errors below the best, the limit is larger by FAR_ERROR s, up to MOST_ERROR.
-STRIDE, INTERPOLATION_ERROR, FAR_ERROR, MOST_ERROR = 16, 0.03, 0.01, 0.05
+# Leverages are computed at about every STRIDE-th C first, then halfway between neighbours. If the
+# score and its standard error there differ from the interpolated ones by more than SMOOTH_ERROR or
+# NONSMOOTH_ERROR standard errors in sum, both halves of the interval are divided again. Where the
+# score is s standard errors below the best, the limit is larger by the factor 1 + FAR_ERROR s, up
+# to MOST_ERROR.
+STRIDE, SMOOTH_ERROR, NONSMOOTH_ERROR, FAR_ERROR, MOST_ERROR = 16, 0.1, 0.03, 0.33, 3.0
 # The limit is at least this share of the mean squared change of the logits by leaving out a row.
 # The error of a Newton step was mostly more than that for simulated data, iris and wine.
 STEP_ERROR = 2e-3
@@ -38,8 +40,13 @@ STEP_ERROR = 2e-3
 LEAST_INTERVALS = 6
 # The distance to the optimum, in standard errors, at which exact fits end, for their mean score.
 REFIT_TOLERANCE = 1e-3
-# The largest ratio by which a correction grows; see `_corrected`.
-MOST_RATIO = 2.0
+# The largest ratio by which a correction grows, and the least one; see `_corrected`.
+MOST_RATIO, LEAST_RATIO = 2.0, 0.02
+# If leverages are estimated from random vectors, MORE_VECTORS times as many are drawn at the two Cs
+# that may be chosen, and where the bias of the mean score is more than MOST_BIAS standard errors.
+MORE_VECTORS, MOST_BIAS = 4, 0.15
+# The number of groups of random vectors with which the bias of scores is removed.
+N_HALVES = 2
 # The largest number of entries of the logits of the rows at several Cs, 32 megabytes.
 ENTRIES_AT_A_TIME = 1 << 22
 
@@ -55,8 +62,9 @@ class ScoresOfPath:
 
     The in-sample score, that of the rows of the fit with its own coefficients, is computed at every
     C. Its optimism is the in-sample score less the score of leave-one-out. The optimism changes
-    slowly with C and is interpolated by a cubic curve in the rank of C. The ratio of the two
-    standard errors is interpolated in the same way. The rank of a C is its position among the Cs
+    slowly with C. Its logarithm is interpolated by a cubic curve in the rank of C, or the optimism
+    itself if it is not positive at all Cs with leverages. The ratio of the two standard errors is
+    interpolated too. The rank of a C is its position among the Cs
     with fits, in ascending order.
 
     Attributes
@@ -154,27 +162,29 @@ class ScoresOfPath:
     def _corrected(self) -> tuple[Array, Array]:
         """Return the scores and their standard errors at all ranks, corrected by exact fits.
 
-        The error of a Newton step is about proportional to the squared change of the logits. Each
-        rank is therefore corrected by the correction of the nearest rank with exact fits times the
-        ratio of their mean squared changes, of which more than `MOST_RATIO` is not used.
+        The error of a Newton step is about proportional to the squared change of the logits. At a
+        rank with exact fits, the correction is what they changed. At another rank, the corrections
+        of the two ranks with exact fits around it are interpolated linearly, each times the ratio
+        of the mean squared changes. More than `MOST_RATIO` of it is not used, and a ratio below
+        `LEAST_RATIO` counts as zero.
         """
-        found = self._steps.copy()
-        ranks = np.array(sorted(self._corrections), dtype=np.intp)
-        if len(ranks):
-            distance = np.abs(np.arange(found.shape[1])[:, None] - ranks)
-            nearest = ranks[distance.argmin(axis=1)]
-            known = self._sizes[nearest]
-            ratio = np.divide(self._sizes, known, out=np.ones_like(known), where=known > 0.0)
-            ratio = np.where(nearest == np.arange(len(nearest)), 1.0, np.minimum(ratio, MOST_RATIO))
+        found, place = self._steps.copy(), np.arange(len(self._order))
+        ranks = sorted(self._corrections)
+        for at, share in zip(ranks, np.eye(len(ranks)), strict=True):
+            share = np.interp(place, ranks, share)
+            some, known = share > 0.0, self._sizes[at]
+            ratio = np.minimum(self._sizes[some] / known, MOST_RATIO) if known > 0.0 else 1.0
+            ratio = np.where(ratio < LEAST_RATIO, 0.0, ratio)
             with np.errstate(invalid="ignore"):
-                found -= ratio * np.array([self._corrections[rank] for rank in nearest.tolist()]).T
+                found[:, some] -= share[some] * ratio * self._corrections[at][:, None]
         return found[0], np.maximum(found[1], 0.0)
 
     def _interpolate(self) -> None:
         """Compute scores from leverages at some Cs, and interpolate the scores at the others."""
         last = len(self._order) - 1
         stride = max(1, min(STRIDE, last // LEAST_INTERVALS))
-        knots = sorted({*range(0, last, stride), last})
+        # The last interval is up to half as long or as short again as the others.
+        knots = sorted({*range(0, last - stride // 2, stride), last})
         for rank in knots:
             self._score(rank)
         if not np.isfinite(self._steps[0, knots]).all():
@@ -194,7 +204,7 @@ class ScoresOfPath:
                 mean, std_err = self._steps[:, middle]
                 error = np.abs(self._steps[:, middle] - interpolated[:, middle]).sum()
                 below = (np.nanmax(self._steps[0]) - mean) / std_err if std_err > 0.0 else 0.0
-                limit = min(INTERPOLATION_ERROR + FAR_ERROR * below, MOST_ERROR)
+                limit = self._allowed_error * min(1.0 + FAR_ERROR * below, MOST_ERROR)
                 if not error <= max(limit * std_err, STEP_ERROR * self._sizes[middle]):
                     finer += [(low, middle), (middle, high)]
             gaps = finer
@@ -211,17 +221,31 @@ class ScoresOfPath:
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(std_errs[at] > 0.0, self._steps[1, at] / std_errs[at], 1.0)
         ratio = np.maximum(self._curve(place[at], ratio)(place), 0.0)
-        optimism = self._curve(place[at], means[at] - self._steps[0, at])(place)
+        optimism = means[at] - self._steps[0, at]
+        if self._is_smooth and (optimism > 0.0).all():
+            optimism = np.exp(self._curve(place[at], np.log(optimism))(place))
+        else:
+            optimism = self._curve(place[at], optimism)(place)
         return np.stack([means - optimism, std_errs * ratio])
 
     @property
-    def _curve(self) -> Any:
-        """The class of the interpolating curves.
+    def _is_smooth(self) -> bool:
+        """Whether the scores are smooth in C. With a nonsmooth penalty they have kinks."""
+        return all_coefficients_vary(self.training.problem_terms)
 
-        With a nonsmooth penalty the scores have kinks, and a cubic spline oscillates near them.
+    @property
+    def _curve(self) -> Any:
+        """The class of the interpolating curves. A cubic spline oscillates near kinks."""
+        return CubicSpline if self._is_smooth else PchipInterpolator
+
+    @property
+    def _allowed_error(self) -> float:
+        """The largest error of interpolation halfway between neighbours, in standard errors.
+
+        The value halfway is then known. With half the distance between the values, the error of a
+        cubic spline is about 1/16.
         """
-        is_smooth = all_coefficients_vary(self.training.problem_terms)
-        return CubicSpline if is_smooth else PchipInterpolator
+        return SMOOTH_ERROR if self._is_smooth else NONSMOOTH_ERROR
 
     def _score_all(self, ranks: set[int]) -> bool:
         """Compute the scores at those of `ranks` that exist and have no leverages yet.
@@ -256,6 +280,14 @@ class ScoresOfPath:
         means, std_errs = np.array(found).T
         return means, std_errs
 
+    @property
+    def _n_vectors(self) -> int:
+        """The number of random vectors at each C, if leverages are estimated from them.
+
+        The vectors have the same noise at all Cs, and therefore similar errors.
+        """
+        return few_vectors(self.training.problem.objective.likelihood.n_free)
+
     def _score(self, rank: int) -> None:
         """Compute the score at a rank from leverages, without exact fits."""
         self._steps[:, rank], self._sizes[rank] = self._scored(rank, 0)
@@ -276,18 +308,34 @@ class ScoresOfPath:
             path.coefs[at].astype(float),
             path.intercepts[at].astype(float),
         )
-        held: HeldOut = held_out(
-            fit,
-            weights="frequency",
-            max_refits=max_refits,
-            refuse_single=False,
-            refit_tolerance=REFIT_TOLERANCE,
-        )
-        units, is_single = self._left_out = held.units, held.scores.is_single
+        n_vectors, n_groups = self._n_vectors, N_HALVES
+        if max_refits:
+            n_vectors, n_groups = MORE_VECTORS * n_vectors, N_GROUPS
+        while True:
+            held: HeldOut = held_out(
+                fit,
+                weights="frequency",
+                max_refits=max_refits,
+                refuse_single=False,
+                refit_tolerance=REFIT_TOLERANCE,
+                n_vectors=n_vectors,
+            )
+            units, is_single = self._left_out = held.units, held.scores.is_single
+            found, _ = held.jackknife(fit, "frequency", self._mean_and_error, n_groups)
+            mean, std_err = self._mean_and_error(held.scores)
+            is_biased = abs(found[0] - mean) > MOST_BIAS * std_err
+            if not is_biased or n_vectors > self._n_vectors:
+                break
+            n_vectors *= MORE_VECTORS
         self.n_refits[at] = held.refits.n_fits
         count = np.where(is_single, 0.0, units.count)
         size = count @ np.square(units.change) / max(float(count.sum()), 1e-300)
-        return np.array(self.score(held.scores.log_proba, units, is_single)), float(size)
+        return found, float(size)
+
+    def _mean_and_error(self, scores: HeldOutScores) -> tuple[float, float]:
+        """Return the mean of held-out scores, and its standard error."""
+        assert self._left_out is not None
+        return self.score(scores.log_proba, *self._left_out)
 
 
 def _write_logits(block: Block, coef: Array, intercept: Array, R: int, out: Array) -> tuple[Array]:

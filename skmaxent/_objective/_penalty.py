@@ -113,10 +113,11 @@ class Tangent:
     is_coupled: bool = True
 
     def curvature(self, V: Array) -> Array:
-        """Return the second derivative times a direction V (R, width) within the manifold."""
+        """Return the second derivative times directions V (..., R, width) within the manifold."""
         out = V * self.diagonal
         if self.group_curvature is not None and self.unit is not None:
-            out += self.group_curvature * (V - self.unit * np.einsum("kj,kj->j", self.unit, V))
+            along = np.einsum("kj,...kj->...j", self.unit, V)[..., None, :]
+            out += self.group_curvature * (V - self.unit * along)
         return np.asarray(out)
 
 

@@ -190,6 +190,16 @@ class Block:
             return np.asarray((_transposed(_squared(X)) @ np.ascontiguousarray(G.T)).T)
         return G @ np.square(X)
 
+    def quadratic_forms(self, diagonal: Array) -> Array:
+        """Return Σ_j diagonal_kj x_ij² for the rows i, (n_logits, rows), in float64.
+
+        `diagonal` has the shape (n_logits, n_features).
+        """
+        if self.is_sparse:
+            squares = _squared(self.X.astype(np.float64))
+            return np.asarray((squares @ np.ascontiguousarray(diagonal.T)).T)
+        return diagonal @ np.square(self.X.T, dtype=np.float64)
+
     def weights_or_ones(self) -> Array:
         """Return the weights of the rows, shape (rows,); ones if none were given."""
         if self.weights is not None:

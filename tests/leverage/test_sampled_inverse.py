@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from skmaxent import MaxentClassifier, leave_one_out
 from skmaxent._estimators._inference_kinds import estimate_of
@@ -86,6 +87,49 @@ def test_scores_are_exact_up_to_their_monte_carlo_error(monkeypatch, d, C, l1_ra
     assert sampled.effective_df == pytest.approx(exact.effective_df, rel=0.05)
     again = leave_one_out(clf, X, y, max_refits=0)
     assert again.log_score == sampled.log_score
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+def test_few_vectors_give_leverages_where_the_hessian_is_nearly_diagonal(form, n_classes):
+    X, y = simulated(120, 400, n_classes, 5)
+    X = form(np.where(np.abs(X) > 1.5, X + 1.0, 0.0))
+    weight = np.random.default_rng(1).uniform(0.5, 2.0, size=120)
+    clf = MaxentClassifier(C=0.01, tol=1e-9).fit(X, y, weight)
+    exact, sampled = both(clf, X, y, weight, 10)
+    assert sampled.inverse.control.explained > 0.9
+    A, _, trace = matrices(exact)
+    found, _, found_trace = matrices(sampled)
+    # The sample covariance of 10 vectors alone has a relative error of the root of 2/10, 0.45.
+    diagonal = np.arange(A.shape[1])
+    error = found[:, diagonal, diagonal] / A[:, diagonal, diagonal] - 1.0
+    assert np.sqrt(np.mean(error**2)) < 0.1
+    assert found_trace.sum() == pytest.approx(trace.sum(), rel=0.02)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
+def test_control_variates_have_the_expectation_of_their_definition(l1_ratio):
+    X, y = simulated(40, 5, 3, 7)
+    X[:, 0] += 3.0
+    clf = MaxentClassifier(C=0.5, l1_ratio=l1_ratio, tol=1e-9).fit(X, y)
+    estimate = estimate_of(clf)
+    with estimate.problem(X, y) as training:
+        problem = training.problem
+        theta = problem.objective.from_coefficients(estimate.coef, estimate.intercept)
+        point = Leverages.of(problem, theta).point
+    found = []
+
+    def kernel(context):
+        found.append((np.asarray(context.rows), control._expected(context)))
+        return (np.zeros(()),)
+
+    control = SampledInverse.at(point, problem.terms, 10, 40).control
+    point.map_reduce(kernel)
+    ((rows, expected),) = found
+    N, D = control.diagonal, np.array([[1.0, 0.0, -1.0], [0.0, 1.0, -1.0]])
+    assert (N == 0.0).any() == (l1_ratio > 0.0)
+    each = np.einsum("rk,kj,ji,sk->irs", D, N, rows**2, D)
+    np.testing.assert_allclose(expected, each, rtol=1e-9)
 
 
 def test_more_vectors_are_drawn_where_the_error_needs_them(monkeypatch):

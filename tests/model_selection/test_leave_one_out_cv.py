@@ -13,6 +13,7 @@ from sklearn.model_selection import LeaveOneOut
 from sklearn.preprocessing import StandardScaler
 
 from skmaxent import CVCurveDisplay, MaxentClassifier, MaxentClassifierCV, leave_one_out
+from skmaxent._leverage import _leverages
 from skmaxent._model_selection import _scores_of_path
 
 EXACT = json.loads(
@@ -118,6 +119,26 @@ def test_scores_between_leverages_are_interpolated(monkeypatch, name, most, l1_r
     # Where a lasso selects other features, a few scores between leverages are less exact.
     assert np.quantile(np.abs(ratio[alike] - 1.0), 0.95) < 0.05
     np.testing.assert_allclose(ratio[alike], 1.0, atol=0.05 if l1_ratio == 0.0 else 0.2)
+
+
+@pytest.mark.parametrize("noise", [0.3, 0.6])
+def test_scores_of_many_coefficients_are_those_of_the_inverse_hessian(monkeypatch, noise):
+    """Random vectors estimate leverages of sparse rows with more columns than rows."""
+    rng = np.random.default_rng(3)
+    frequency = 1.0 / np.arange(1.0, 601.0)
+    centres = frequency * np.exp(0.7 * rng.normal(size=(3, 600)))
+    y = rng.integers(3, size=300)
+    X = rng.poisson(40.0 * centres[y] / centres.sum(axis=1)[y, None])
+    X = sp.csr_array(X / np.sqrt(np.square(X).sum(axis=1, keepdims=True)))
+    y = np.where(rng.random(300) < noise, rng.integers(3, size=300), y)
+    cv = MaxentClassifierCV(Cs=np.geomspace(0.01, 100.0, 20), cv="loo", cv_tol=0.0)
+    exact = clone(cv).fit(X, y)
+    monkeypatch.setattr(_leverages, "MOST_EXACT", 10)
+    sampled = clone(cv).fit(X, y)
+    chosen = int(np.argmax(exact.Cs_ == exact.C_))
+    assert abs(int(np.argmax(sampled.Cs_ == sampled.C_)) - chosen) <= 1
+    error = np.abs(sampled.scores_ - exact.scores_)[0, 0] / exact.scores_std_err_[0]
+    assert error[: chosen + 1].max() < 0.1
 
 
 def test_the_fit_is_that_of_the_path():
