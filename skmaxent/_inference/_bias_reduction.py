@@ -51,11 +51,11 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
     """Return the highest maximum of the penalised likelihood that is found.
 
     The first search starts from the model without features. With few rows there may be several
-    maxima, so that further searches have other starts: the coefficients of a weak ridge, which are
-    about as large as the data allow, and, with fewer than `FEW_ROWS` rows, zero, and half of the
-    best coefficients so far. The last two searches begin with short steps unless the second one
-    joins the first at once, because steps of Fisher scoring may be so long that they lead to the
-    same maximum from all starts. The penalised likelihood may have maxima that no search finds.
+    maxima, so that further searches start from the coefficients of a weak ridge, which are about as
+    large as the data allow, and, with fewer than `FEW_ROWS` rows, again from the model without
+    features, but with short steps, from zero, and from half of the best coefficients so far. If the
+    second search would join the first at once, the prior changes little, and the second and the
+    third are left out. The penalised likelihood may have maxima that no search finds.
 
     `problem` has no penalty or bounds. `scale` is the weights of the rows divided by the weights in
     the objective. The `value` of the result is minus the penalised log-likelihood, divided by the
@@ -75,12 +75,12 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
     # With many rows the likelihood, which has one maximum, dominates the prior. It need not do so
     # for few rows of large weights, which may be nearly separated.
     n_different = min(n_rows, problem.objective.blocks.n_samples)
-    is_known = ascents.joins_at_once(spread)
     others: list[Solution] = []
-    for i in range(1 if is_known else 0, 3 if n_different < FEW_ROWS else 1):
-        start = (spread, problem.origin(), np.asfortranarray(0.5 * best.point.theta))[i]
+    for i in range(2 if ascents.joins_at_once(spread) else 0, 4 if n_different < FEW_ROWS else 1):
+        half = np.asfortranarray(0.5 * best.point.theta)
+        start = (spread, problem.null.theta, problem.origin(), half)[i]
         try:
-            found = ascents.maximum(start, quiet, is_steepest=i > 0 and not is_known)
+            found = ascents.maximum(start, quiet, is_steepest=i == 1)
         except _covariance.SingularInformation:
             continue
         gain = n_rows * (best.value - found.value)
