@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from skmaxent._leverage._inverse_hessian import InverseHessian
-from skmaxent._leverage._leverages import Leverages, RowLeverages
+from skmaxent._leverage._leverages import Leverages, RowLeverages, shares_of
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._objective import Point
 from skmaxent._objective._terms import ridge_terms
@@ -41,8 +41,9 @@ def corrected_score_products(
         "probability", each row has, and its weight is a factor of its score.
     """
     terms = ridge_terms(np.zeros(point.objective.blocks.n_features))
-    leverages = Leverages(point, InverseHessian.at(point, terms))
     scale, by_observation = training.data.scale, weights == "frequency"
+    shares = shares_of(training.data.observations) if by_observation else None
+    leverages = Leverages(point, InverseHessian.at(point, terms), shares)
     per_class = by_observation and not training.blocks.has_codes
     n_outcomes = len(training.classes) if per_class else 0
     one = 1.0 / scale if by_observation else None
@@ -57,13 +58,13 @@ def _corrected_products(
 
     `power` is that of `RowLeverages.adjusted`. `n_outcomes` is the number of classes if each
     observation of a table of counts has its own score; it is 0 if each row has one class or, as a
-    unit, one score. `one` is the weight of an observation, as the objective stores weights: the
-    weight of a row is then the number of its scores. If it is None, the weight is a factor of the
-    score.
+    unit, one score. `one` is the largest weight of an observation, as the objective stores weights:
+    the weight of a row is then the number of its scores. If it is None, the weight is a factor of
+    the score.
     """
     factor = rows.weights
     if one is not None:
-        rows = replace(rows, left_out=np.minimum(rows.weights, one))
+        rows = replace(rows, left_out=np.minimum(rows.left_out, one))
         factor = np.sqrt(rows.weights)
     if not n_outcomes:
         return (_products(rows, power, factor),)

@@ -289,6 +289,11 @@ def test_leverages_with_class_weights_are_those_of_the_multiplied_rows(kind):
     weighted = MaxentClassifier(C=np.inf, tol=1e-11, class_weight=dict(enumerate(factors)))
     found = weighted.fit(X, y).infer(X, y, cov_type=kind).covariance
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+    # Weights of rows and repeated rows are the same, also with class weights below one.
+    small = MaxentClassifier(C=np.inf, tol=1e-11, class_weight=dict(enumerate(0.2 * factors)))
+    found = small.fit(X, y, factors[y]).infer(X, y, factors[y], cov_type=kind).covariance
+    expected = small.fit(*many).infer(*many, cov_type=kind).covariance
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_leverages_with_sampling_weights_have_no_scale():
