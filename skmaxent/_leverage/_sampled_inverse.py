@@ -213,7 +213,7 @@ def _noise_gradient(context: KernelContext, n_vectors: int, seed: int) -> tuple[
     if likelihood.is_coupled:
         G = np.concatenate([G, -G.sum(axis=1, keepdims=True)], axis=1)
     G = G.reshape(-1, G.shape[2])
-    return np.asarray(context.block.weighted_sums(G)), G.sum(axis=1)
+    return on_host(context.block.weighted_sums(G)), G.sum(axis=1)
 
 
 def _penalty_noise(tangent: Tangent, shape: tuple[int, ...], seed: int) -> Array:

@@ -32,7 +32,7 @@ SHARE_OF_REFITS, FEW_REFITS = 0.5, 50
 # NONSMOOTH_ERROR standard errors in sum, both halves of the interval are divided again. Where the
 # score is s standard errors below the best, the limit is larger by the factor 1 + FAR_ERROR s, up
 # to MOST_ERROR.
-STRIDE, SMOOTH_ERROR, NONSMOOTH_ERROR, FAR_ERROR, MOST_ERROR = 16, 0.1, 0.03, 0.33, 3.0
+STRIDE, SMOOTH_ERROR, NONSMOOTH_ERROR, FAR_ERROR, MOST_ERROR = 16, 0.1, 0.03, 0.33, 2.3
 # The limit is at least this share of the mean squared change of the logits by leaving out a row.
 # The error of a Newton step was mostly more than that for simulated data, iris and wine.
 STEP_ERROR = 2e-3
@@ -62,10 +62,12 @@ class ScoresOfPath:
 
     The in-sample score, that of the rows of the fit with its own coefficients, is computed at every
     C. Its optimism is the in-sample score less the score of leave-one-out. The optimism changes
-    slowly with C. Its logarithm is interpolated by a cubic curve in the rank of C, or the optimism
-    itself if it is not positive at all Cs with leverages. The ratio of the two standard errors is
-    interpolated too. The rank of a C is its position among the Cs
-    with fits, in ascending order.
+    slowly with C. Its logarithm is interpolated by a cubic curve in the rank of C. If it is not
+    positive at all Cs with leverages, or if the penalty is not smooth, the optimism divided by the
+    number of nonzero coefficients is interpolated. This number estimates the degrees of freedom of
+    a lasso (Zou, Hastie & Tibshirani 2007, Ann. Stat. 35, 2173-2192), and explains most kinks of
+    the optimism. The ratio of the two standard errors is interpolated too. The rank of a C is its
+    position among the Cs with fits, in ascending order.
 
     Attributes
     ----------
@@ -225,8 +227,16 @@ class ScoresOfPath:
         if self._is_smooth and (optimism > 0.0).all():
             optimism = np.exp(self._curve(place[at], np.log(optimism))(place))
         else:
-            optimism = self._curve(place[at], optimism)(place)
+            size = self._n_coefficients
+            optimism = size * self._curve(place[at], optimism / size[at])(place)
         return np.stack([means - optimism, std_errs * ratio])
+
+    @property
+    def _n_coefficients(self) -> Array:
+        """The number of nonzero coefficients at all ranks, (n_ranks,), intercepts included."""
+        coefs = self.path.coefs
+        n_intercepts = self.training.problem.objective.likelihood.n_free
+        return n_intercepts + np.array([np.count_nonzero(coefs[i]) for i in self._order])
 
     @property
     def _is_smooth(self) -> bool:

@@ -26,6 +26,7 @@ from skmaxent import (
     leave_one_out,
     maxent_path,
 )
+from skmaxent._leverage import _leave_one_out, _leverages
 from skmaxent._storage import _device_blocks, _place
 
 NAME = os.environ["ARRAY_LIBRARY"]
@@ -488,8 +489,11 @@ def test_frames_and_separation():
     assert_same(prior, MaxentClassifier(prior_coef=here, tol=1e-9).fit(X, y))
 
 
+@pytest.mark.parametrize("most_exact", [3000, 3])
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
-def test_leave_one_out(l1_ratio):
+def test_leave_one_out(monkeypatch, l1_ratio, most_exact):
+    monkeypatch.setattr(_leverages, "MOST_EXACT", most_exact)
+    monkeypatch.setattr(_leave_one_out, "MOST_INVERTED", most_exact)
     model = MaxentClassifier(C=0.5, l1_ratio=l1_ratio, tol=1e-9)
     expected = leave_one_out(model.fit(*IRIS), *IRIS, max_refits=1)
     X, y = put(IRIS[0]), put(IRIS[1])
