@@ -41,8 +41,8 @@ DAMPING, MORE, LESS = 1e-6, 100.0, 0.1
 LEAST_DAMPING, MOST_DAMPING = 1e-8, 1e12
 # Curvature that is added for every coefficient, relative to the mean curvature.
 FLAT_CURVATURE = 1e-13
-# Most steps of `proximal_newton_precise`.
-MAX_STEPS = 30
+# Most steps of `proximal_newton_precise`, and most for problems that are not small.
+MAX_STEPS, MAX_RESCUE_STEPS = 30, 60
 # Newton's method has converged if the distance is at most `tol`, and either at most SUDDEN times
 # the distance before the last step or at most FAR_BELOW times `tol`.
 SUDDEN, FAR_BELOW = 0.5, 0.1
@@ -52,6 +52,9 @@ PATIENCE = 10
 MAX_TRIALS = 3
 # A step is too short if its actual decrease is more than this many times the predicted one.
 SHORT_STEP = 1.3
+# A fit that has not converged continues here if it has no more coefficients than this, and if a
+# Hessian of all rows takes no more multiplications than RESCUE_WORK.
+RESCUE_SIZE, RESCUE_WORK = 1200, 2_000_000_000
 
 
 def affords_precise_nonsmooth(objective: MultinomialObjective) -> bool:
@@ -65,6 +68,14 @@ def affords_precise_nonsmooth(objective: MultinomialObjective) -> bool:
     )
 
 
+def affords_rescue(objective: MultinomialObjective) -> bool:
+    """Return whether `proximal_newton_precise` may continue a fit that has not converged."""
+    p = n_free_parameters(objective)
+    size = objective.shape[0] * objective.shape[1]
+    is_small = size <= RESCUE_SIZE and objective.blocks.n_samples * p**2 <= RESCUE_WORK
+    return p > 0 and is_small and affords_precision(objective)
+
+
 def proximal_newton_precise(
     problem: Problem, theta: Array, options: Options, record: Record
 ) -> Outcome:
@@ -74,7 +85,8 @@ def proximal_newton_precise(
     iterations have been made.
     """
     search = _Search(problem, theta)
-    n_left = min(max(options.max_iter - len(record), 0), MAX_STEPS)
+    most = MAX_STEPS if affords_precise_nonsmooth(problem.objective) else MAX_RESCUE_STEPS
+    n_left = min(max(options.max_iter - len(record), 0), most)
     # With the columns of the objective and with the precise columns, rounding errors hide the
     # curvature of different directions. A fit has therefore converged only if it has with both.
     # `ends` has the status and the distance with each of them.

@@ -126,8 +126,8 @@ class Record:
         max_iter : int
             Most iterations of the part after its first iterate.
         n_left : int, optional
-            Most iterations of the fit after this iterate, if the fit continues after the part. The
-            default is `max_iter`.
+            Most iterations of the fit after this iterate. The default is what the fit has left, and
+            at least `max_iter`.
         may_end : bool, default=True
             Whether the fit may end where the part ends. If False, no iteration of the part is
             reported to the callback as the last one.
@@ -136,7 +136,9 @@ class Record:
         """
         part = copy.copy(self)
         part._last = self.number + max_iter
-        part._last_of_fit = self.number + (max_iter if n_left is None else n_left)
+        part._last_of_fit = max(self._last_of_fit, part._last)
+        if n_left is not None:
+            part._last_of_fit = self.number + n_left
         part._may_end = self._may_end and may_end
         part._whole = whole or self._whole
         return part

@@ -30,7 +30,11 @@ from skmaxent._solvers._precise import (
     needs_precision,
     newton_precise,
 )
-from skmaxent._solvers._precise_nonsmooth import affords_precise_nonsmooth, proximal_newton_precise
+from skmaxent._solvers._precise_nonsmooth import (
+    affords_precise_nonsmooth,
+    affords_rescue,
+    proximal_newton_precise,
+)
 from skmaxent._solvers._preconditioned import check_is_smooth
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._record import Outcome, Record
@@ -58,6 +62,9 @@ CLOSER, LOOSE, SMALL, UNKNOWN = 0.01, 0.02, 1e-3, 0.5
 # Hessian products after which the conjugate gradients of a small problem cost more than assembling
 # its Hessian in every iteration. Ordinary fits need some hundred.
 MANY_PRODUCTS = 2000
+# Iterations after which the precise solver continues a fit with a nonsmooth penalty, if it affords
+# that. Ordinary fits need some twenty.
+PATIENCE = 40
 # The status of a fit in which a kind of separation was proved.
 STATUS_OF_SEPARATION = {"complete": Status.SEPARATED, "quasi-complete": Status.QUASI_SEPARATED}
 
@@ -331,33 +338,57 @@ def minimise_nonsmooth(
     record = Record(options)
     if options.solver not in NEWTON:
         check_is_smooth(problem.terms, options.solver)
+    has_rescue = affords_rescue(objective)
     if options.solver in NEWTON or options.max_iter == 0:
-        outcome = _proximal_newton(problem, start, options, record, watch, working, screening)
+        patience = PATIENCE if has_rescue else options.max_iter
+        first = replace(options, max_iter=min(options.max_iter, patience))
+        part = record.part(first.max_iter, n_left=options.max_iter)
+        outcome = _proximal_newton(problem, start, first, part, watch, working, screening)
     else:
         outcome = SOLVERS[options.solver](problem, start, options, record, watch)
         outcome = replace(outcome, preconditioner=None, newton_step=None)
     gap = _certified_gap(problem, outcome, least_bound)
-    is_affordable = affords_precise_nonsmooth(objective)
-    if not is_affordable and outcome.status is Status.CONVERGED and gap > LOOSE:
+    is_small = affords_precise_nonsmooth(objective)
+    if not is_small and outcome.status is Status.CONVERGED and gap > LOOSE:
         outcome, gap = _closer(problem, outcome, gap, options, record, watch, working, least_bound)
     status = _status_at_end(outcome, watch, gap)
     least_bound = TIGHT if ended_in_a_short_step(outcome) else least_bound
-    is_doubtful = _is_doubtful(status, gap, least_bound) and is_affordable
-    if is_doubtful and record.is_full:
-        status = Status.MAX_ITER  # `proximal_newton_precise` would need another iteration
-    elif is_doubtful:
-        precise = proximal_newton_precise(problem, outcome.point.theta, options, record)
-        if precise.value < np.inf:
-            gap = problem.gap_at(precise.point.theta, least_bound=least_bound)
-            status = precise.status
-            # A certificate of one bounds nothing.
-            is_unknown = gap >= 1.0 or is_far_from_minimum(precise, penalty, gap, options.tol)
-            if status is Status.CONVERGED and is_unknown:
-                precise = replace(precise, status=Status.PRECISION)
-            return _solution(problem, precise, watch.again(), gap)
-    elif status is Status.CONVERGED and is_far_from_minimum(outcome, penalty, gap, options.tol):
+    if status is Status.CONVERGED and is_far_from_minimum(outcome, penalty, gap, options.tol):
         status = Status.PRECISION
-    return problem.solution(replace(outcome, status=status), gap, **watch.found)
+    solution = problem.solution(replace(outcome, status=status), gap, **watch.found)
+    is_doubtful = is_small and _is_doubtful(status, gap, least_bound)
+    is_unknown = gap > LOOSE or solution.lacks_precision(options.tol)
+    is_slow = status is Status.MAX_ITER or (status is Status.PRECISION and is_unknown)
+    if (is_doubtful or (has_rescue and is_slow)) and not record.is_full:
+        theta = outcome.point.theta
+        precise = _continued_precisely(problem, theta, options, record, watch, least_bound)
+        return solution if precise is None else precise
+    # `proximal_newton_precise` would need another iteration.
+    return replace(solution, status=Status.MAX_ITER) if is_doubtful else solution
+
+
+def _continued_precisely(
+    problem: Problem,
+    theta: Array,
+    options: Options,
+    record: Record,
+    watch: Watch,
+    least_bound: float,
+) -> Solution | None:
+    """Continue a fit with a nonsmooth penalty from θ by `proximal_newton_precise`.
+
+    The result is None if F is not finite. The parameters are those of `minimise_nonsmooth`.
+    """
+    precise = proximal_newton_precise(problem, theta, options, record)
+    if not precise.value < np.inf:
+        return None
+    gap = problem.gap_at(precise.point.theta, least_bound=least_bound)
+    if precise.status is Status.CONVERGED:
+        penalty = problem.terms.whole_penalty()
+        # A certificate of one bounds nothing.
+        if gap >= 1.0 or is_far_from_minimum(precise, penalty, gap, options.tol):
+            precise = replace(precise, status=Status.PRECISION)
+    return _solution(problem, precise, watch.again(), gap)
 
 
 def _closer(

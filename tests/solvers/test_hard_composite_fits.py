@@ -246,3 +246,21 @@ def test_paths_with_outliers_end_at_the_optimum(seed, known):
         value, best = float(problem.value(*where)), float(problem.polished(*where).value)
         assert (value - best) / value <= path.optimality_gaps[i]
         assert value <= (1 + 1e-6) * (known if i == 3 else best)
+
+
+@pytest.mark.parametrize(
+    ("seed", "known"), [(0, 0.0499376617648), (1, 0.037309511822), (5, 0.0624839836051)]
+)
+def test_lassos_of_some_hundred_coefficients_beside_outliers_end_at_the_optimum(seed, known):
+    # The other rows determine the optimum only after the outliers have lost their curvature.
+    # `known` is a value of the objective that some coefficients have.
+    rng = np.random.default_rng(seed)
+    n, d, C = 500, 320, 10.0
+    X = rng.normal(size=(n, d)) @ rng.normal(size=(d, d)) / np.sqrt(d)
+    y = (X[:, :40].sum(axis=1) / 3 + rng.logistic(size=n) > 0).astype(int)
+    X[:2] *= [[1e4], [1e7]]
+    X[rng.integers(n, size=5), rng.integers(d, size=5)] = 10.0 ** rng.uniform(3, 9, size=5)
+    clf = MaxentClassifier(C=C, l1_ratio=1.0).fit(X, y)
+    problem = Objective(X, y[:, None], np.ones(n), "sigmoids", l1=1 / (C * n))
+    assert float(problem.value(clf.coef_, clf.intercept_)) <= (1 + 1e-6) * known
+    assert clf.optimality_gap_ < 0.1
