@@ -71,7 +71,7 @@ def published_table(
 
 
 def _check(models: Sequence[CoefficientMethods], stars: bool, decimals: int) -> None:
-    """Raise ValueError for invalid `stars` and `decimals`, and for stars if a model has no p-values."""
+    """Raise ValueError for invalid `stars` or `decimals`, and for stars without p-values."""
     check_flag("stars", stars)
     untested = [model.cov_type for model in models if not model.has_tests]
     if stars and untested:

@@ -193,7 +193,10 @@ def test_the_display_shows_the_table():
     ("call", "message"),
     [
         (lambda results: results.goodness_of_fit("hosmer"), "test must be one of"),
-        (lambda results: results.goodness_of_fit(n_groups=2), "n_groups must be an integer of 3 or more"),
+        (
+            lambda results: results.goodness_of_fit(n_groups=2),
+            "n_groups must be an integer of 3 or more",
+        ),
         (lambda results: results.goodness_of_fit(n_groups=4.5), "n_groups must be an integer"),
         (lambda results: results.goodness_of_fit("pearson", n_groups=5), "n_groups is for"),
         (lambda results: results.score_decomposition("crps"), "score must be one of"),
