@@ -29,8 +29,8 @@ MINIMUM_GAIN = 1e-9
 ROUNDED_GAIN, MOST_REJECTED = 1e-6, 10
 MAX_NEWTON_STEPS = 500
 # If a step towards A θ = b increases -log L by more than FALLS_MUCH, and by more than
-# FALLS_MUCH_EACH for each observation, a quarter of the step is tried instead, unless the step is no
-# longer than the share LEAST_SHARE of the way and -log L is finite. With FALLS_MUCH alone, many
+# FALLS_MUCH_EACH for each observation, a quarter of the step is tried instead, unless the step is
+# no longer than the share LEAST_SHARE of the way and -log L is finite. With FALLS_MUCH alone, many
 # observations would need as many steps as their -log L is in units of FALLS_MUCH.
 FALLS_MUCH, FALLS_MUCH_EACH, LEAST_SHARE = 100.0, 0.1, 1e-4
 # A damping of no more than this, divided by the number of observations, counts as zero.
