@@ -19,10 +19,12 @@ from skmaxent._typing import Array
 
 # Below this density, XᵀX takes less time for sparse rows than for the same rows made dense.
 DENSE_ENOUGH = 0.1
-# Most multiplications of a product for which OpenBLAS uses its routines for small matrices, 100³.
-SMALL_PRODUCT = 1_000_000
-# With slices of fewer rows, calls take more time than the routines for small matrices save.
-SLICE_ROWS = 64
+# Most multiplications of a product for which OpenBLAS uses its routines for small matrices, 100³,
+# and the most entries of its result if the product contracts the columns of X.
+SMALL_PRODUCT, SMALL_RESULT = 1_000_000, 1200
+# With slices of fewer rows, or logits of fewer columns, calls take more time than the routines for
+# small matrices save.
+SLICE_ROWS, SLICE_COLUMNS = 64, 40
 # If at most this share of the columns has coefficients, products with sparse rows read these
 # columns alone.
 FEW_COLUMNS = 0.3
@@ -65,17 +67,19 @@ class Block:
         """Whether X is sparse."""
         return bool(sp.issparse(self.X))
 
-    def _slices(self, n_logits: int) -> list[slice]:
+    def _slices(self, n_logits: int, most_rows: int | None = None) -> list[slice]:
         """Return the slices of rows for which a product with `n_logits` columns is fastest.
 
         If BLAS has routines for small matrices (see `has_small_matrix_routines`), the product of a
-        tall block and few coefficients is up to twice as fast in slices small enough for these
-        routines. In all other cases the result is one slice of all rows.
+        tall block and few coefficients is up to three times as fast in slices small enough for
+        these routines: SMALL_PRODUCT multiplications, and `most_rows` rows if that is given. In all
+        other cases the result is one slice of all rows.
         """
         n_rows, d = self.X.shape
         if not isinstance(self.X, np.ndarray):  # on a device
             return [slice(0, n_rows)]
         step = SMALL_PRODUCT // max(d * n_logits, 1)
+        step = step if most_rows is None else min(step, most_rows)
         if n_logits == 1 or step < SLICE_ROWS or step >= n_rows or not has_small_matrix_routines():
             return [slice(0, n_rows)]
         return [slice(start, start + step) for start in range(0, n_rows, step)]
@@ -85,12 +89,24 @@ class Block:
 
         `coef` has the shape (n_logits, n_features), `intercept` (n_logits,).
         """
-        if self.is_sparse or len(self._slices(len(coef))) > 1:
-            Z = np.ascontiguousarray(self._products_by_row(coef).T)
-        else:
+        if self.is_sparse:
+            Z = np.ascontiguousarray(self._sparse_products(coef).T)
+        elif len(slices := self._slices_of_logits(len(coef))) == 1:
             Z = coef @ self.X.T
+        else:
+            Z = np.empty((len(coef), len(self.X)), dtype=coef.dtype)
+            for rows in slices:
+                np.matmul(coef, self.X[rows].T, out=Z[:, rows])
         Z += intercept[:, None]
         return Z
+
+    def _slices_of_logits(self, n_logits: int) -> list[slice]:
+        """Return the slices of rows of a dense X for which `coef @ Xᵀ` is fastest."""
+        whole = [slice(0, self.X.shape[0])]
+        if self.X.shape[1] < SLICE_COLUMNS:
+            return whole
+        slices = self._slices(n_logits, SMALL_RESULT // n_logits)
+        return slices if len(slices) == 1 or self.X.flags.c_contiguous else whole
 
     def logits_with_offset(self, coef: Array, intercept: Array) -> Array:
         """Return the logits of a model, offset included, a new array of shape (n_logits, rows)."""
@@ -102,28 +118,23 @@ class Block:
     def logits_by_row(self, coef: Array, intercept: Array, out: Array) -> None:
         """Write the logits of a model, offset included, to `out` of shape (rows, n_logits)."""
         if self.is_sparse:
-            np.add(self._products_by_row(coef), intercept, out=out)
+            np.add(self._sparse_products(coef), intercept, out=out)
         else:
-            self._products_by_row(coef, out)
+            for rows in self._slices(len(coef)):
+                np.matmul(self.X[rows], coef.T, out=out[rows])
             out += intercept
         if self.offset is not None:
             out += self.offset
 
-    def _products_by_row(self, coef: Array, out: Array | None = None) -> Array:
-        """Return X @ coefᵀ of shape (rows, n_logits), written to `out` if given and X is dense."""
-        if self.is_sparse:
-            if self.by_column is not None:
-                some = nonzero_columns(coef)
-                if len(some) <= FEW_COLUMNS * coef.shape[1]:
-                    columns = _transposed(self.by_column[some])
-                    return np.asarray(columns @ np.ascontiguousarray(coef[:, some].T))
-            # SciPy adds up whole rows of coefᵀ, which is fast only if they are contiguous.
-            return np.asarray(self.X @ np.ascontiguousarray(coef.T))
-        if out is None:
-            out = np.empty((self.X.shape[0], len(coef)), dtype=coef.dtype)
-        for rows in self._slices(len(coef)):
-            np.matmul(self.X[rows], coef.T, out=out[rows])
-        return out
+    def _sparse_products(self, coef: Array) -> Array:
+        """Return X @ coefᵀ of shape (rows, n_logits) for a sparse X."""
+        if self.by_column is not None:
+            some = nonzero_columns(coef)
+            if len(some) <= FEW_COLUMNS * coef.shape[1]:
+                columns = _transposed(self.by_column[some])
+                return np.asarray(columns @ np.ascontiguousarray(coef[:, some].T))
+        # SciPy adds up whole rows of coefᵀ, which is fast only if they are contiguous.
+        return np.asarray(self.X @ np.ascontiguousarray(coef.T))
 
     def weighted_sums(self, G: Array) -> Array:
         """Return sums G @ X of the rows, (n_logits, n_features), with weights G (n_logits, rows).

@@ -72,12 +72,17 @@ def test_threads_end_and_the_limit_is_restored_after_an_exception(failing, start
 def test_products_in_slices_are_the_products(n_logits, monkeypatch):
     monkeypatch.setattr(_block, "has_small_matrix_routines", lambda: True)
     monkeypatch.setattr(_block, "SMALL_PRODUCT", 1000)
+    monkeypatch.setattr(_block, "SMALL_RESULT", 60)
     monkeypatch.setattr(_block, "SLICE_ROWS", 10)
+    monkeypatch.setattr(_block, "SLICE_COLUMNS", 5)
     rng = np.random.default_rng(6)
     X, W, b = rng.normal(size=(203, 7)), rng.normal(size=(n_logits, 7)), rng.normal(size=n_logits)
     G = rng.normal(size=(n_logits, 203))
     block = RowBlocks(X, np.zeros(203, int), n_logits=n_logits).whole()
-    np.testing.assert_allclose(block.logits_without_offset(W, b), W @ X.T + b[:, None], rtol=1e-13)
+    logits, by_row = W @ X.T + b[:, None], np.empty((203, n_logits))
+    np.testing.assert_allclose(block.logits_without_offset(W, b), logits, rtol=1e-13, atol=1e-14)
+    block.logits_by_row(W, b, by_row)
+    np.testing.assert_allclose(by_row, logits.T, rtol=1e-13, atol=1e-14)
     np.testing.assert_allclose(block.weighted_sums(G), G @ X, rtol=1e-12, atol=1e-12)
 
 
