@@ -95,6 +95,7 @@ class Block:
             Z = coef @ self.X.T
         else:
             Z = np.empty((len(coef), len(self.X)), dtype=coef.dtype)
+            coef = np.ascontiguousarray(coef)
             for rows in slices:
                 np.matmul(coef, self.X[rows].T, out=Z[:, rows])
         Z += intercept[:, None]
