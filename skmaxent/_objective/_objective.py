@@ -18,7 +18,7 @@ import copy
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -35,6 +35,8 @@ from skmaxent._storage._arrays import full
 from skmaxent._storage._standardisation import Standardisation
 from skmaxent._storage._storage import Storage
 from skmaxent._typing import Array
+
+T = TypeVar("T")
 
 # Most bytes of the probabilities at a point that are kept for Hessian products. An X with so many
 # rows is usually larger. Above, the probabilities are computed again in each product.
@@ -84,6 +86,13 @@ class _LastPoint:
         if point is None or not (point.theta is theta or np.array_equal(point.theta, theta)):
             return None
         return point
+
+
+class _SharedResults(dict[Callable[..., Any], Any]):
+    """Results of functions that depend on the loss alone, by function."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _SharedResults, ()  # the results may be large, and can be computed again
 
 
 class MultinomialObjective:
@@ -145,6 +154,7 @@ class MultinomialObjective:
         self.counter = Counter()
         self._copy: MultinomialObjective | None = None
         self._last_point = _LastPoint()
+        self._shared = _SharedResults()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -244,7 +254,17 @@ class MultinomialObjective:
         other = copy.copy(self)
         other.standardisation = standardisation
         other.counter, other._copy, other._last_point = Counter(), None, _LastPoint()
+        other._shared = _SharedResults()
         return other
+
+    def computed_once(self, function: Callable[[MultinomialObjective], T]) -> T:
+        """Return `function(self)`, which must depend on the loss alone, and keep it.
+
+        Objectives with the same loss and another penalty share the result.
+        """
+        if function not in self._shared:
+            self._shared[function] = function(self)
+        return cast(T, self._shared[function])
 
     def float32_copy(self) -> MultinomialObjective:
         """Return the objective over a float32 copy of X if there is one, else this objective.

@@ -13,7 +13,7 @@ from skmaxent._solvers._path import Path
 from skmaxent._solvers._preconditioners import Preconditioner
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._record import Outcome, Record
-from skmaxent._solvers._small import SmallProblem, is_small, newton_small
+from skmaxent._solvers._small import is_small, newton_small
 from skmaxent._solvers._smooth import newton
 from skmaxent._solvers._solution import Options, Solution, Status
 from skmaxent._solvers._strategy import descend
@@ -36,8 +36,7 @@ class PredictedPath(Path):
 
     # The last solutions: logarithm of the strength, and θ.
     _last: tuple[tuple[float, Array], ...] = ()
-    # What fits of the same loss share: products of columns, or a preconditioner.
-    _small: SmallProblem | None = None
+    # The preconditioner that fits of the same loss share.
     _preconditioner: Preconditioner | None = None
     # The number of fits since a new preconditioner or quadratic model, modulo FITS_TOGETHER.
     _n_together = 0
@@ -85,7 +84,7 @@ class PredictedPath(Path):
     ) -> Outcome:
         """Minimise from θ `start`, with a preconditioner or quadratic model of an earlier fit.
 
-        The products of columns or the preconditioner of this fit are kept for the next one.
+        The preconditioner of this fit is kept for the next one.
         """
         objective = problem.objective
         if not problem.terms.is_plain_ridge:
@@ -97,9 +96,7 @@ class PredictedPath(Path):
         if options.solver not in NEWTON:
             return descend(problem, options, start, watch)
         if is_small(objective) and options.solver != "newton-cg":
-            kept = self._small
-            self._small = SmallProblem(objective) if kept is None else kept.on(objective)
-            return newton_small(objective, start, options, record, watch, self._small)
+            return newton_small(objective, start, options, record, watch)
         outcome = newton(
             objective.at(start),
             options,

@@ -10,7 +10,6 @@ if logits are coupled. n is the number of rows, F the objective, and H its Hessi
 
 from __future__ import annotations
 
-import copy
 import functools
 import math
 from typing import NamedTuple
@@ -59,6 +58,44 @@ class SmallEvaluation(NamedTuple):
     gradient: Array
 
 
+class _SmallRows:
+    """The rows of a small problem, with the products of their columns.
+
+    Attributes
+    ----------
+    columns, by_row : ndarray of shape (width, n) and (n, width)
+        The standardised columns in both orders: products by rows and by columns then read memory
+        in sequence. Constant columns are zero, as their coefficients are.
+    pairs : ndarray of shape (width (width + 1)/2, n)
+        The products of all pairs of columns.
+    weights : ndarray of shape (n,)
+        The weights of the rows, which sum to one.
+    offset : ndarray of shape (R, n) or None
+    targets : ndarray of shape (R, n)
+    target_means : ndarray of shape (R, width)
+        The weighted means of the products of targets and columns. The targets enter the loss by
+        these alone.
+    target_offset : float
+        The weighted mean of the products of targets and offsets.
+    """
+
+    def __init__(self, objective: MultinomialObjective) -> None:
+        rows = objective.blocks.whole()
+        self.columns = objective.standardisation.rows(rows)
+        self.columns[:-1] *= objective.varying[:, None]
+        self.by_row = self.columns.T.copy()
+        self.pairs = _products_of_pairs(self.columns)
+        weights, n = rows.weights, objective.blocks.n_samples
+        weights = None if weights is None else weights.astype(float)
+        self.weights = np.full(n, 1.0 / n) if weights is None else weights / weights.sum()
+        self.offset = None if rows.offset is None else rows.offset.T
+        self.targets = objective.likelihood.dense_targets(rows.targets)
+        self.target_means = (self.targets * self.weights) @ self.by_row
+        self.target_offset = 0.0
+        if self.offset is not None:
+            self.target_offset = float((self.targets * self.offset).sum(axis=0) @ self.weights)
+
+
 class SmallProblem:
     """The objective F of a small problem, with the products of columns that Newton steps need.
 
@@ -75,66 +112,48 @@ class SmallProblem:
     """
 
     def __init__(self, objective: MultinomialObjective) -> None:
-        blocks, varying = objective.blocks, objective.varying
+        self._objective = objective
         self._likelihood = objective.likelihood
+        self._rows = objective.computed_once(_SmallRows)
         R, width = objective.shape
         self._r = r = objective.likelihood.n_free
-        rows = blocks.whole()
-        self._columns = objective.standardisation.rows(rows)
-        # The coefficients of constant columns are zero.
-        self._columns[:-1] *= varying[:, None]
-        # Both orders are kept: products by rows and by columns then read memory in sequence.
-        self._rows = self._columns.T.copy()
-        self._pairs = _products_of_pairs(self._columns)
         self._expand = _expansion(r, width)
-        weights = None if rows.weights is None else rows.weights.astype(float)
-        n = blocks.n_samples
-        self._weights = np.full(n, 1.0 / n) if weights is None else weights / weights.sum()
-        self._offset = None if rows.offset is None else rows.offset.T
-        self._targets = objective.likelihood.dense_targets(rows.targets)
-        # The targets enter the loss by their means with the columns alone, which are computed once.
-        self._target_means = (self._targets * self._weights) @ self._rows
-        self._target_offset = 0.0
-        if self._offset is not None:
-            self._target_offset = float((self._targets * self._offset).sum(axis=0) @ self._weights)
         self.contrasts = np.eye(R, r) - (1.0 / R if objective.likelihood.is_coupled else 0.0)
-        self._set_penalty(objective)
-
-    def _set_penalty(self, objective: MultinomialObjective) -> None:
-        """Use the penalty of an objective, which must have the same loss."""
-        self._objective = objective
         self._strength = np.append(objective.penalty.strength, 0.0)
+
+    @functools.cached_property
+    def _ridge(self) -> Array:
+        """The Hessian of the penalty in reference coding, (r·width, r·width)."""
         r, width = self._r, len(self._strength)
         ridge = np.zeros((r, width, r, width))
         column = np.arange(width)
         # Coefficients that stay zero get a curvature of one, so that the Hessian is not singular.
-        fixed = ~objective.standardisation.is_free
+        fixed = ~self._objective.standardisation.is_free
         ridge[:, column, :, column] = (
             self.contrasts[:r] * self._strength[:, None, None] + np.eye(r) * fixed[:, None, None]
         )
-        self._ridge = ridge.reshape(r * width, r * width)
-
-    def on(self, objective: MultinomialObjective) -> SmallProblem:
-        """Return the problem for an objective with the same loss and another penalty."""
-        other = copy.copy(self)
-        other._set_penalty(objective)
-        return other
+        return ridge.reshape(r * width, r * width)
 
     def at(self, theta: Array) -> SmallEvaluation:
         """Evaluate F at θ (R, width)."""
         self._objective.counter.gradients += 1
-        Z = theta @ self._columns
-        if self._offset is not None:
-            Z += self._offset
+        rows, Z = self._rows, self._logits(theta)
         normalisers = self._likelihood.probabilities(Z)
-        loss = float(normalisers @ self._weights) - float(np.vdot(theta, self._target_means))
-        loss -= self._target_offset
+        loss = float(normalisers @ rows.weights) - float(np.vdot(theta, rows.target_means))
+        loss -= rows.target_offset
         penalised = theta * self._strength
-        residual = Z - self._targets
-        residual *= self._weights
-        gradient = residual @ self._rows
+        residual = Z - rows.targets
+        residual *= rows.weights
+        gradient = residual @ rows.by_row
         gradient += penalised
         return SmallEvaluation(loss + 0.5 * float(np.vdot(theta, penalised)), loss, Z, gradient)
+
+    def _logits(self, theta: Array) -> Array:
+        """Return the logits (R, n) at θ, a new array."""
+        Z = theta @ self._rows.columns
+        if self._rows.offset is not None:
+            Z += self._rows.offset
+        return Z
 
     def point(self, theta: Array, state: SmallEvaluation) -> Point:
         """Return the point of the objective at θ from its evaluation `state`, without a pass."""
@@ -155,11 +174,9 @@ class SmallProblem:
         """
         if is_tiny(self._objective, step):
             return True
-        Z = theta @ self._columns
-        if self._offset is not None:
-            Z += self._offset
-        change = logit_changes(Z, step @ self._columns, self._likelihood.is_coupled)
-        return bool((change[self._weights > 0.0] <= SETTLED).all())
+        Z = self._logits(theta)
+        change = logit_changes(Z, step @ self._rows.columns, self._likelihood.is_coupled)
+        return bool((change[self._rows.weights > 0.0] <= SETTLED).all())
 
     def all_logits_hessian(self, P: Array) -> Array:
         """Return the Hessian of the loss with respect to θ for probabilities P (R, n).
@@ -168,8 +185,8 @@ class SmallProblem:
         """
         R, width = self._objective.shape
         curvature = self._likelihood.logit_curvature(P)
-        curvature *= self._weights
-        return np.take(curvature @ self._pairs.T, _expansion(R, width))
+        curvature *= self._rows.weights
+        return np.take(curvature @ self._rows.pairs.T, _expansion(R, width))
 
     def factor(self, P: Array) -> Array | None:
         """Return the Cholesky factor of the Hessian of F in reference coding, or None.
@@ -177,10 +194,10 @@ class SmallProblem:
         The shape is (r·width, r·width). P (R, n) are the probabilities.
         """
         curvature = self._likelihood.reference_curvature(P)
-        curvature *= self._weights
+        curvature *= self._rows.weights
         # One product gives each different entry once, and `take` spreads them over the symmetric
         # matrix.
-        H = np.take(curvature @ self._pairs.T, self._expand)
+        H = np.take(curvature @ self._rows.pairs.T, self._expand)
         H += self._ridge
         H.ravel()[:: len(H) + 1] *= 1.0 + 4 * len(H) * EPS  # collinear columns
         L, info = lapack.dpotrf(H, lower=True)
@@ -254,12 +271,10 @@ def newton_small(
     options: Options,
     record: Record,
     watch: Watch,
-    problem: SmallProblem | None = None,
 ) -> Outcome:
     """Minimise a smooth objective of a small problem from θ of shape (R, d + 1).
 
-    `record` receives the iterations, and `watch` looks for separation. `problem` is the
-    `SmallProblem` of the objective; None computes it.
+    `record` receives the iterations, and `watch` looks for separation.
 
     Returns
     -------
@@ -269,7 +284,7 @@ def newton_small(
     """
     tight = TOL_WITH_RIDGE if objective.penalty.is_strict else TOL_WITHOUT_RIDGE
     tol = min(options.tol, tight) if options.tightens else options.tol
-    problem = SmallProblem(objective) if problem is None else problem
+    problem = SmallProblem(objective)
     state = problem.at(theta)
     status = Status.MAX_ITER
     effective_size = objective.blocks.effective_size

@@ -1,11 +1,15 @@
 """Value and derivatives against scikit-learn and finite differences."""
 
+import pickle
+
 import numpy as np
 import pytest
 from helpers.problems import problem
 from scipy.optimize import approx_fprime
 from sklearn._loss import HalfBinomialLoss, HalfMultinomialLoss
 from sklearn.linear_model._linear_loss import LinearModelLoss
+
+from skmaxent._objective._penalty import Ridge
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -96,3 +100,25 @@ def test_recomputed_probabilities_give_the_same_products(small_blocks):
     np.testing.assert_allclose(
         kept.hessian_product(direction), recomputed.hessian_product(direction), rtol=1e-13
     )
+
+
+def _total_weight(objective):
+    """What `computed_once` calls; a function of the module, so that a pickle could contain it."""
+    CALLS.append(objective)
+    return objective.total_weight
+
+
+CALLS = []
+
+
+def test_objectives_of_the_same_loss_share_what_is_computed_once():
+    CALLS.clear()
+    objective = problem(np.eye(6)[:, :3], np.arange(6) % 3, 3)
+    other = objective.with_penalty(Ridge(np.full(3, 0.5)))
+    assert objective.computed_once(_total_weight) == other.computed_once(_total_weight) == 6.0
+    assert len(CALLS) == 1
+    # Columns with other constants make another loss, and results are not pickled.
+    objective.with_standardisation(objective.standardisation).computed_once(_total_weight)
+    assert len(CALLS) == 2
+    pickle.loads(pickle.dumps(objective)).computed_once(_total_weight)
+    assert len(CALLS) == 3
