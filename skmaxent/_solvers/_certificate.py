@@ -84,7 +84,9 @@ def optimality_gap(
     bound = min(value, duality_gap(point, value, penalty, means, error))
     if bound > least_bound * value:
         newton = NewtonStep(point, preconditioner, step)
-        other = self_concordance_bound(point, value, penalty, means.shares, error, newton, last)
+        other = self_concordance_bound(
+            point, value, penalty, means.shares, error, newton, last, least_bound
+        )
         bound = min(bound, other)
     # No bound is smaller than the rounding error of F.
     rounding = point.rounding + _penalty_rounding(point, penalty)

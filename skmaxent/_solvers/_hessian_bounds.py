@@ -27,8 +27,9 @@ from skmaxent._typing import Array, KernelResult
 CERTIFICATE_PRODUCTS = 10
 # The largest leverage is multiplied by this, because it is rounded to float32.
 FLOAT32_ROOM = 1.001
-# An earlier bound is used again if at least this share of its curvature is certain to remain.
-LEAST_KEPT_SHARE = 0.5
+# An earlier bound is used again if at least the share KEPT_SHARE of its curvature is certain to
+# remain. With a share of at least LEAST_SHARE it is tried before a new one is computed.
+KEPT_SHARE, LEAST_SHARE = 0.5, 0.02
 # Pivots of a matrix with a unit diagonal below this consist of rounding errors: it is singular.
 LEAST_PIVOT = 1e-11
 # Curvatures below this count as zero, because they have no correct digits so close to underflow.
@@ -109,13 +110,14 @@ class LastBound:
         """Keep a bound that was computed at θ with the given ridge."""
         self.theta, self.ridge, self.below = theta, ridge, below
 
-    def at(self, point: Point, ridge: Array) -> HessianBound | None:
+    def at(self, point: Point, ridge: Array) -> tuple[HessianBound | None, float]:
         """Return a multiple of the bound that is below the Hessian at a point, for another ridge.
 
-        The result is None if there is no bound, or if the factor is less than `LEAST_KEPT_SHARE`.
+        The second result is the factor. The first is None if there is no bound, or if the factor is
+        less than `LEAST_SHARE`.
         """
         if self.theta is None or self.ridge is None or self.below is None:
-            return None
+            return None, 0.0
         objective = point.objective
         (change,) = objective.blocks.map_reduce(
             largest_range_of_logits,
@@ -127,11 +129,11 @@ class LastBound:
         if (self.ridge > 0.0).any():
             kept = self.ridge > 0.0
             share = min(share, float((ridge[kept] / self.ridge[kept]).min()))
-        if not share >= LEAST_KEPT_SHARE:
-            return None
+        if not share >= LEAST_SHARE:
+            return None, share
         size = 1.0 / np.sqrt(share)
         root, largest_range = size * self.below.root, size * self.below.largest_range
-        return replace(self.below, root=root, largest_range=largest_range)
+        return replace(self.below, root=root, largest_range=largest_range), share
 
 
 def _root_and_null_space(M: Array, *, scaled: bool = True) -> tuple[Array, Array]:
@@ -172,6 +174,28 @@ def affordable_rows(objective: MultinomialObjective) -> int:
     return CERTIFICATE_PRODUCTS * 4 * objective.blocks.work // n_free_parameters(objective) ** 2
 
 
+def affords_bound(objective: MultinomialObjective, ridge: Array) -> bool:
+    """Return whether `kronecker_bound` or `assembled_bound` costs little enough to be computed.
+
+    `ridge` (d,) are the strengths of the ridge for the columns.
+    """
+    return _affords_kronecker(objective, ridge) or _affords_assembled(objective)
+
+
+def _affords_assembled(objective: MultinomialObjective) -> bool:
+    """Return whether `assembled_bound` costs little enough, and has enough rows."""
+    p = n_free_parameters(objective)
+    return p <= ASSEMBLED_SIZE and affordable_rows(objective) >= 2 * p
+
+
+def _affords_kronecker(objective: MultinomialObjective, ridge: Array) -> bool:
+    """Return whether `kronecker_bound` costs little enough."""
+    blocks = objective.blocks
+    passes = CERTIFICATE_PRODUCTS * (1 if (ridge > 0.0).all() else 10)
+    cost = blocks.n_samples * blocks.n_features**2
+    return blocks.n_features <= FULL_COVARIANCE_FEATURES and cost <= passes * 4 * blocks.work
+
+
 def assembled_bound(point: Point, ridge: Array) -> HessianBound | None:
     """Return the Hessian at a point, of all rows or of a sample, or None if it costs too much.
 
@@ -179,10 +203,9 @@ def assembled_bound(point: Point, ridge: Array) -> HessianBound | None:
     below the Hessian. `ridge` (d,) are the strengths of the ridge for the columns.
     """
     objective = point.objective
-    blocks = objective.blocks
-    p, n_rows = n_free_parameters(objective), affordable_rows(objective)
-    if p > ASSEMBLED_SIZE or n_rows < 2 * p:
+    if not _affords_assembled(objective):
         return None
+    blocks, n_rows = objective.blocks, affordable_rows(objective)
     # If more than half of the rows are affordable, all are used: a sample would be copied, and the
     # rows that it leaves out would make the bound worse.
     sample = objective if 2 * n_rows >= blocks.n_samples else objective.standardised(n_rows)
@@ -229,9 +252,7 @@ def kronecker_bound(point: Point, shares: Array, ridge: Array) -> HessianBound |
     """
     objective = point.objective
     blocks = objective.blocks
-    passes = CERTIFICATE_PRODUCTS * (1 if (ridge > 0.0).all() else 10)
-    cost = blocks.n_samples * blocks.n_features**2
-    if blocks.n_features > FULL_COVARIANCE_FEATURES or cost > passes * 4 * blocks.work:
+    if not _affords_kronecker(objective, ridge):
         return None
     likelihood = objective.likelihood
     is_benign = bool((objective.column_size < UNCENTRED * objective.scale).all())

@@ -19,8 +19,10 @@ from skmaxent._objective._penalty import Penalty, Ridge
 from skmaxent._solvers._conjugate_gradients import Step, conjugate_gradients
 from skmaxent._solvers._hessian_bounds import (
     CERTIFICATE_PRODUCTS,
+    KEPT_SHARE,
     HessianBound,
     LastBound,
+    affords_bound,
     assembled_bound,
     kronecker_bound,
 )
@@ -61,6 +63,7 @@ def self_concordance_bound(
     error: Array,
     newton: NewtonStep,
     last: LastBound | None = None,
+    least_bound: float = TIGHT,
 ) -> float:
     """Return an upper bound on F(θ) - F* from the Newton decrement.
 
@@ -96,8 +99,13 @@ def self_concordance_bound(
     newton : NewtonStep
     last : LastBound, optional
         A matrix below the Hessian at an earlier θ. M is computed from this matrix if θ is near;
-        otherwise M is computed anew and kept in `last`.
+        otherwise M is computed anew and kept in `last`, unless the earlier matrix gives a bound of
+        at most `least_bound` times F(θ).
+    least_bound : float, default=TIGHT
     """
+    ridge = _least_ridge(penalty)
+    if not affords_bound(point.objective, ridge):
+        return np.inf
     varying = point.objective.varying
     gradient, shifts = _without_shifts(point, value, penalty)
     constant = np.flatnonzero(~varying)
@@ -106,11 +114,14 @@ def self_concordance_bound(
     if not np.isfinite(separate):
         return np.inf
     error = np.where(np.append(varying, True), error, 0.0)
-    ridge = _least_ridge(penalty)
-    known = None if last is None else last.at(point, ridge)
+    known, share = (None, 0.0) if last is None else last.at(point, ridge)
     if known is not None:
-        flat = _gap_of_null_directions(known, gradient, ridge, point.theta, penalty)
-        return separate + flat + _bound_within(known, gradient, error, value, newton)
+        is_near = share >= KEPT_SHARE
+        step = newton if is_near else NewtonStep(point, None, None)
+        bound = separate + _bound_within(known, gradient, error, value, step)
+        bound += _gap_of_null_directions(known, gradient, ridge, point.theta, penalty)
+        if is_near or bound <= least_bound * value:
+            return bound
     below = kronecker_bound(point, shares, ridge)
     bound = np.inf if below is None else _bound_within(below, gradient, error, value, newton)
     if bound == np.inf:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from skmaxent._existence import largest_range_of_logits
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._objective._penalty import Penalty
 from skmaxent._solvers._record import Outcome
@@ -38,13 +39,13 @@ def is_settled(objective: MultinomialObjective, theta: Array, newton_step: Array
     """
     if is_tiny(objective, newton_step):
         return True
-    (change,) = objective.blocks.map_reduce(
-        _block_change,
-        objective.likelihood.is_coupled,
-        objective.for_blocks(theta),
-        objective.for_blocks(newton_step),
-        combine=np.maximum,
-    )
+    is_coupled, step = objective.likelihood.is_coupled, objective.for_blocks(newton_step)
+    blocks = objective.blocks
+    (most,) = blocks.map_reduce(largest_range_of_logits, is_coupled, *step, combine=np.maximum)
+    if most <= SETTLED:
+        return True
+    at = objective.for_blocks(theta)
+    (change,) = blocks.map_reduce(_block_change, is_coupled, at, step, combine=np.maximum)
     return bool(change <= SETTLED)
 
 

@@ -7,6 +7,7 @@ from helpers.problems import solve
 from sklearn.datasets import load_digits, load_wine
 
 from skmaxent import MaxentClassifier, maxent_path
+from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._objective._objective import Point
 from skmaxent._solvers import Status
 from skmaxent._storage._row_blocks import RowBlocks
@@ -92,3 +93,19 @@ def test_a_path_of_few_large_steps_costs_no_more_than_its_fits(monkeypatch):
     n_single = len(products)
     maxent_path(X, y, Cs=Cs, sample_weight=weights)
     assert len(products) - n_single <= 2 * n_single
+
+
+def test_no_subgradient_is_computed_for_a_certificate_that_costs_too_much(monkeypatch):
+    """With many sparse columns, a lower bound of the Hessian costs too much: only duality helps."""
+    called = []
+    original = Elementwise.zero_sum_subgradient
+
+    def counted(self, *args):
+        called.append(True)
+        return original(self, *args)
+
+    monkeypatch.setattr(Elementwise, "zero_sum_subgradient", counted)
+    X, y = text()
+    path = maxent_path(X, y, Cs=np.geomspace(0.02, 0.2, 5), tol=1.0)
+    assert not called
+    assert path.optimality_gaps.max() < 0.1

@@ -133,9 +133,9 @@ def test_bounds_on_the_gap_hold_along_a_path_of_rough_fits(monkeypatch):
     at = LastBound.at
 
     def counted(self, point, ridge):
-        bound = at(self, point, ridge)
+        bound, share = at(self, point, ridge)
         shares.append(bound is not None)
-        return bound
+        return bound, share
 
     monkeypatch.setattr(LastBound, "at", counted)
     monkeypatch.setattr(_path, "LOOSE_GAP", 1e-6)
