@@ -2,6 +2,7 @@
 
 import importlib.util
 import pickle
+import re
 
 import joblib
 import numpy as np
@@ -266,10 +267,12 @@ def test_a_stop_of_other_likelihoods():
 
 @with_callbacks
 def test_lines_are_printed_too(capsys):
-    MaxentClassifier(verbose=1).fit(*IRIS)
-    alone = capsys.readouterr().out
-    MaxentClassifier(verbose=1).set_callbacks(Recorder()).fit(*IRIS)
-    assert capsys.readouterr().out == alone
+    def lines_without_seconds(clf):
+        clf.fit(*IRIS)
+        return re.sub(r"\d+\.\d s$", "", capsys.readouterr().out, flags=re.MULTILINE)
+
+    alone = lines_without_seconds(MaxentClassifier(verbose=1))
+    assert lines_without_seconds(MaxentClassifier(verbose=1).set_callbacks(Recorder())) == alone
     assert alone.count("standard errors") > 5
 
 
