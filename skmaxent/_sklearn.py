@@ -6,6 +6,7 @@ read when a new version breaks something.
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import sklearn
 from sklearn.linear_model._base import SparseCoefMixin as SparseCoefMixin
+from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils import _array_api, _safe_indexing
 from sklearn.utils._param_validation import HasMethods as HasMethods
 from sklearn.utils._param_validation import Interval as Interval
@@ -79,3 +81,24 @@ def to_numpy(array: Any, xp: Any) -> np.ndarray[Any, Any]:
 def output_of_transform(estimator: Any) -> str:
     """Return what `set_output` chose for a transformer: "default", "pandas" or "polars"."""
     return str(_get_output_config("transform", estimator)["dense"])
+
+
+def scorer_of_classes(scorer: Any, classes: np.ndarray[Any, Any]) -> Any:
+    """Return a scorer that knows the classes, as those of `LogisticRegressionCV` do.
+
+    For two classes the positive class is ``classes[1]``, unless the scorer names one of them.
+    Scores of probabilities get all classes, because the rows to score may lack some of them. Other
+    functions than scikit-learn's scorers are returned as they are.
+    """
+    if not isinstance(scorer, _BaseScorer):
+        return scorer
+    parameters, known = inspect.signature(scorer._score_func).parameters, {}
+    if len(classes) == 2 and "pos_label" in parameters and "pos_label" not in scorer._kwargs:
+        default = parameters["pos_label"].default
+        if default not in classes.tolist():
+            known["pos_label"] = classes[1]
+    if scorer._response_method == "predict_proba" and "labels" in parameters:
+        known["labels"] = classes
+    scorer = copy.copy(scorer)
+    scorer._kwargs = known | scorer._kwargs
+    return scorer

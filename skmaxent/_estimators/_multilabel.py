@@ -14,19 +14,19 @@ from sklearn.metrics import accuracy_score
 from skmaxent._callbacks import CallbackSupport, Task, with_callbacks
 from skmaxent._estimators._fit_steps import fit_coefficients, restored_on_failure, set_attributes
 from skmaxent._estimators._fit_warnings import warn_unless_converged
-from skmaxent._estimators._linear_classifier import LinearModel, fitted_model, move_to_input
+from skmaxent._estimators._linear_classifier import (
+    LinearModel,
+    fitted_model,
+    labels_of,
+    move_to_input,
+)
 from skmaxent._estimators._removed_parameters import accepts_removed
 from skmaxent._estimators._thresholds import check_threshold, label_sets, learned_thresholds
 from skmaxent._input import _targets, _validation
 from skmaxent._input._dask_indicator import read_indicator
 from skmaxent._input._fitted_columns import FittedColumns
-from skmaxent._input._indicator import check_indicator, indicator_data
-from skmaxent._input._interchange import (
-    exact_integers,
-    native,
-    numbers_of_frame,
-    refuse_masked,
-)
+from skmaxent._input._indicator import check_indicator, indicator_data, numbers_in_order
+from skmaxent._input._interchange import native, refuse_masked
 from skmaxent._input._read import check_has_coefficients, check_rows
 from skmaxent._input._settings import (
     PENALTIES,
@@ -465,7 +465,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : {array-like, sparse matrix} of shape (n_samples, n_labels), or (n_samples,)
-            Indicator matrix, or one label a row.
+            Indicator matrix, or one label a row. The columns of a DataFrame are matched by name.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
 
@@ -474,10 +474,10 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         float
         """
         predicted = to_host(self.predict(X))
-        y, sample_weight = native(to_host(y), "y"), to_host(sample_weight)
-        refuse_masked(y, "y")
+        sample_weight = to_host(sample_weight)
         refuse_masked(sample_weight, "sample_weight")
-        y = numbers_of_frame(exact_integers(y))
+        labels = labels_of(self) if self.multilabel_ else None
+        y = numbers_in_order(native(to_host(y), "y"), labels)
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
     def predict_proba_frame(self, X: Any) -> Any:

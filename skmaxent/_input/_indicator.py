@@ -12,7 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from skmaxent._input._interchange import canonical, numbers_of_frame, refuse_masked
+from skmaxent._input._interchange import (
+    canonical,
+    columns_in_order,
+    exact_integers,
+    numbers_of_frame,
+    refuse_masked,
+)
 from skmaxent._input._training_data import TrainingData, storage_in_memory
 from skmaxent._objective._likelihood import Likelihood, Sigmoids, Softmax
 from skmaxent._typing import Array
@@ -48,6 +54,25 @@ def check_indicator(y: Any) -> tuple[Any, Array]:
     if sp.issparse(Y):
         Y.eliminate_zeros()
     return Y, np.arange(Y.shape[1]) if names is None else names
+
+
+def numbers_in_order(y: Any, labels: Array | None) -> Any:
+    """Return labels of rows that are to be scored, with columns in the order of `labels`.
+
+    The columns of a frame are matched by name, and those of other matrices by position. None stands
+    for one label a row. Raises ValueError if the names of the columns are not the labels.
+    """
+    refuse_masked(y, "y")
+    if labels is not None and hasattr(y, "columns"):
+        names, expected = list(map(str, y.columns)), list(map(str, labels.tolist()))
+        if names != expected:
+            if sorted(names) != sorted(set(expected)):
+                raise ValueError(
+                    f"y has the columns {list(y.columns)}; expected a column for each of the "
+                    f"labels {labels.tolist()}."
+                )
+            y = columns_in_order(y, [names.index(label) for label in expected])
+    return numbers_of_frame(exact_integers(y))
 
 
 class LabelCounts(NamedTuple):

@@ -283,7 +283,7 @@ class FoldRunner:
             for j, gamma in enumerate(self.fold_options.gammas):
                 coef, intercept = path.blended(gamma, i)
                 at = ModelAtOffset(replace(scored, coef=coef, intercept=intercept), offset)
-                scores[i, j] = self.fold_options.scorer(at, X, y, **metadata)
+                scores[i, j] = at.scored_by(self.fold_options.scorer, X, y, **metadata)
 
     def _model_of(self, model: MaxentClassifier, path: MaxentPath) -> FittedModel:
         """Return the first model of a path, which has the columns that `model` was fitted to."""

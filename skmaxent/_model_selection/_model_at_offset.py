@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from skmaxent._model._fitted_model import FittedModel
+from skmaxent._sklearn import scorer_of_classes
 from skmaxent._typing import Array
 
 
@@ -41,6 +43,10 @@ class ModelAtOffset(ClassifierMixin, BaseEstimator):
     def intercept_(self) -> Array:
         """Intercepts."""
         return self.model.intercept
+
+    def scored_by(self, scorer: Callable[..., float], X: Any, y: Any, **metadata: Any) -> float:
+        """Return the result of a scorer for rows."""
+        return float(scorer_of_classes(scorer, self.classes_)(self, X, y, **metadata))
 
     def fit(self, X: Any, y: Any) -> ModelAtOffset:
         """Do nothing, because the model is fitted already; return the classifier."""

@@ -75,7 +75,7 @@ class ScoredClassifier(LinearClassifier):
             return mean_log_likelihood(model, X, y, offset=offset, **weights)
         # scikit-learn's scorers do not accept arrays on a device.
         model = ModelAtOffset(replace(model, place=None), offset)
-        return float(self._scorer(model, to_host(X), to_host(y), **weights))
+        return model.scored_by(self._scorer, to_host(X), to_host(y), **weights)
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Return the routing of metadata to the splitter and the scorer.

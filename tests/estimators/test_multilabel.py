@@ -244,3 +244,16 @@ def test_the_nearest_label_stands_in_for_none():
     sets = label_sets(P, np.array([0.5, 0.2]), allow_empty=False)
     assert sets.tolist() == [[False, True], [True, False], [False, True]]
     assert not label_sets(P, np.array([0.5, 0.2]), allow_empty=True)[0].any()
+
+
+def test_score_matches_the_columns_of_a_frame_by_name():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    Y = pd.DataFrame((X @ rng.normal(size=(2, 3)) > 0.3).astype(int), columns=["c", "a", "b"])
+    clf = MultilabelMaxentClassifier().fit(X, Y)
+    expected = (clf.predict(X) == Y.to_numpy()).all(axis=1).mean()
+    for one in (Y, Y[["a", "b", "c"]], Y.to_numpy()):
+        assert clf.score(X, one) == pytest.approx(expected)
+    for other in (Y.set_axis(["x", "y", "z"], axis=1), Y[["a", "b"]]):
+        with pytest.raises(ValueError, match=r"expected a column for each of the labels \['c'"):
+            clf.score(X, other)
