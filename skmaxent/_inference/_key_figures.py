@@ -12,7 +12,7 @@ from scipy import stats
 from skmaxent._inference import _covariance
 from skmaxent._inference._covariance_names import covariance_name, interval_name
 from skmaxent._inference._fitted_likelihood import FittedLikelihood
-from skmaxent._inference._numbers import shortened
+from skmaxent._inference._numbers import figure, shortened
 from skmaxent._inference._printed import MOST_CHARACTERS, html_table, text_table
 from skmaxent._inference._results_coefficients import CoefficientMethods
 from skmaxent._inference._tables import shown_bound
@@ -49,11 +49,11 @@ def key_figures(
     """
     is_symmetric = len(results.rows) == len(results.classes)
     figures = [
-        ("Observations", f"{results.n_obs:g}"),
+        ("Observations", figure(results.n_obs)),
         ("Classes", _in_one_line(results.classes)),
         ("Reference", "mean of all classes" if is_symmetric else _in_one_line([results.reference])),
-        ("Log-likelihood", f"{results.log_likelihood:.6g}"),
-        ("Null log-likelihood", f"{results.null_log_likelihood:.6g}"),
+        ("Log-likelihood", figure(results.log_likelihood)),
+        ("Null log-likelihood", figure(results.null_log_likelihood)),
     ]
     if results.notes:
         figures[:0] = [("Warning", note) for note in results.notes]
@@ -61,12 +61,12 @@ def key_figures(
         figures.append(("McFadden R²", f"{results.mcfadden_r2:z.4f}"))
     figures[:0] = [("Caution", caution) for caution in results.cautions]
     if results.has_tests:
-        df = f"{results.df_model} (residual {results.df_resid:g})"
+        df = f"{results.df_model} (residual {figure(results.df_resid)})"
         figures.append(("Degrees of freedom", df))
     if overall_test is not None:
         figures.append(overall_test)
     if has_criteria:
-        figures.append(("AIC, BIC", f"{results.aic:.6g}, {results.bic:.6g}"))
+        figures.append(("AIC, BIC", f"{figure(results.aic)}, {figure(results.bic)}"))
     figures += [
         ("Covariance", covariance_name(results)),
         ("Intervals", interval_name(results.cov_type, CONF_LEVEL, results._distribution)),

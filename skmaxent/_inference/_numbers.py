@@ -24,6 +24,17 @@ def fixed(value: float, decimals: int) -> str:
     return f"{value:.{decimals}f}"
 
 
+def figure(value: float) -> str:
+    """Return a figure of a model, such as a count or an AIC, as text.
+
+    It has six significant digits, or as many as its first decimal needs, so that the counts and the
+    differences between large criteria are not rounded away.
+    """
+    if not 1e5 <= abs(value) < 1e15:
+        return f"{value:.6g}"
+    return f"{value:.1f}".removesuffix(".0")
+
+
 def p_value(value: float) -> str:
     """Return a p-value as text with three decimals; smaller values are written "<0.001"."""
     if np.isnan(value):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from skmaxent._inference._covariance_names import covariance_name, interval_name
-from skmaxent._inference._numbers import fixed
+from skmaxent._inference._numbers import figure, fixed
 from skmaxent._inference._results_coefficients import CoefficientMethods
 from skmaxent._inference._table_formats import PublishedTable
 from skmaxent._input._validation import check_flag
@@ -147,7 +147,7 @@ def figures_of_models(models: Sequence[CoefficientMethods]) -> list[tuple[str, l
     """
     criteria = [_criteria(model) for model in models]
     return [
-        ("Observations", [f"{model.n_obs:g}" for model in models]),
+        ("Observations", [figure(model.n_obs) for model in models]),
         ("Log-likelihood", [f"{model.log_likelihood:.2f}" for model in models]),
         ("AIC", [aic for aic, _ in criteria]),
         ("BIC", [bic for _, bic in criteria]),
@@ -224,7 +224,7 @@ def difference_of_data(models: Sequence[CoefficientMethods], names: Sequence[str
     }
     losses = np.array([model.null_log_likelihood for model in models])
     if np.ptp(losses) > 1e-6 * np.abs(losses).max():
-        found["null log-likelihood"] = [f"{value:.6g}" for value in losses]
+        found["null log-likelihood"] = [f"{value:.10g}" for value in losses]
     differing = [
         f"{what}: "
         + ", ".join(f"{value} ({name})" for value, name in zip(values, names, strict=True))

@@ -388,7 +388,9 @@ class CVCurveDisplay:
         ax = new_axes(ax, type(self).__name__)
         frame = self.estimator.cv_results_frame()
         if "gamma" in frame:
-            frame = frame[frame["gamma"] == self.estimator.gamma_]
+            # With refit=False, `gamma_` is a mean over folds; the scores are at one of `gammas_`.
+            gammas = self.estimator.gammas_
+            frame = frame[frame["gamma"] == gammas[self.estimator._chosen[-1]]]
         cv, ratios = self.estimator, self.estimator.l1_ratios_
         means = mean_and_error(cv.scores_[..., None], cv.fold_weights_)[0]
         scores = means, cv.scores_std_err_[..., None], cv.Cs_

@@ -238,3 +238,24 @@ def test_compare_refuses_other_arguments():
         compare(one)
     with pytest.raises(ValueError, match="names must be a list with a name for each of the 2"):
         compare(one, one, names=["a"])
+
+
+def test_large_figures_keep_their_whole_numbers():
+    """Counts are exact, and criteria of large samples have a decimal, so that they can differ."""
+    counts = np.array([[100_000, 217_003], [170_001, 230_000], [250_000, 267_563]])
+    x = pd.DataFrame({"x": [0.0, 1.0, 2.0]})
+    found = fit(x, counts)
+    assert counts.sum() == 1_234_567
+    text = str(found)
+    assert re.search(r"Observations +1234567\n", text)
+    assert re.search(rf"Log-likelihood +{found.log_likelihood:.1f}\n", text)
+    assert f"residual {1_234_567 - 2})" in text
+    assert f"{found.aic:.1f}, {found.bic:.1f}" in text
+    assert "| Observations | 1234567 |" in found.to_markdown()
+
+
+def test_a_small_difference_of_the_null_log_likelihoods_is_reported():
+    x, counts = pd.DataFrame({"x": [0.0, 1.0]}), np.array([[40_000, 30_000], [50_000, 30_005]])
+    other = counts + np.array([[1, -1], [0, 0]])
+    with pytest.warns(UserWarning, match="differ in null log-likelihood"):
+        compare(fit(x, counts), fit(x, other))

@@ -253,3 +253,16 @@ def test_features_may_be_called_intercept_and_alike(labels):
     np.testing.assert_allclose(display.containers_[1].lines[0].get_xdata(), values[4:7, 0])
     effects = MarginalEffectsDisplay(table).plot()
     assert [text.get_text() for text in effects.ax_.get_yticklabels()] == names
+
+
+def test_the_curve_of_relaxed_fits_without_refit_is_of_a_gamma_that_was_scored():
+    """`gamma_` is then a mean over the folds, which need not be one of `gammas_`."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(90, 3))
+    y = (X @ rng.normal(size=(3, 3)) * 0.3 + rng.gumbel(size=(90, 3))).argmax(axis=1)
+    clf = MaxentClassifierCV(
+        Cs=[0.05, 0.3, 2.0], l1_ratios=[1.0], cv=3, relax=[0.0, 0.3, 1.0], refit=False
+    ).fit(X, y)
+    assert clf.gamma_ not in clf.gammas_
+    display = CVCurveDisplay.from_estimator(clf)
+    np.testing.assert_allclose(display.lines_[0].get_ydata(), clf.scores_[:, 0].mean(axis=0))
