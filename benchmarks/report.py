@@ -288,10 +288,10 @@ def _scaling(sweeps):
 
 def _paths(found):
     lines = [
-        "The table has the time of a whole path. skmaxent runs "
-        "with the loosest `tol` for which its objective at the end of the path is no higher than "
-        "that of glmnet. The column `lower by` has the relative difference of the two objectives. "
-        "The last column is the time of skmaxent at the default `tol`.",
+        "The table has the time of a whole path. skmaxent runs with the fastest of the tolerances "
+        "for which its objective at the end of the path is no higher than that of glmnet. The "
+        "column `lower by` has the relative difference of the two objectives. The last column is "
+        "the time of skmaxent at the default `tol`.",
         "",
         "| path | penalties | glmnet | skmaxent | ratio | tol | lower by | at tol=1e-4 |",
         "|---|---|---|---|---|---|---|---|",
