@@ -119,10 +119,12 @@ class Grouped:
 
     def recentre(self, W: Array) -> Array:
         """Return W minus, in each column, the number c that minimises the penalty of W - c."""
-        # If the loss is not coupled, c would change it. With a target, c has no closed form.
-        if not self.is_coupled or self.target.any():
+        if not self.is_coupled:  # c would change the loss
             return W
-        return np.asarray(W - W.mean(axis=0))
+        # With a target, c has no closed form; columns without penalty, such as that of the
+        # intercepts, are centred nevertheless, because otherwise they could grow together.
+        has_target = self.target.any() & ((self.l1 > 0.0) | (self.ridge > 0.0))
+        return np.asarray(W - np.where(has_target, 0.0, W.mean(axis=0)))
 
     def conjugate(self, V: Array) -> float:
         """Return the convex conjugate sup_W ⟨V, W⟩ - penalty(W) for V (R, width)."""

@@ -27,10 +27,12 @@ from typing import Protocol
 import numpy as np
 
 from skmaxent._existence import Watch
-from skmaxent._objective._objective import Point
+from skmaxent._objective._likelihood import Likelihood
+from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers import UNBOUNDED, Options, Problem, Solution, Status, descend, minimise
 from skmaxent._solvers._observed_information import affords_newton, descend_by_newton
 from skmaxent._solvers._record import Outcome, Record
+from skmaxent._solvers._sampled import class_shares
 from skmaxent._solvers._set_loss import (
     SetObjective,
     separates_sets,
@@ -40,8 +42,9 @@ from skmaxent._solvers._set_loss import (
 )
 from skmaxent._solvers._solution import SMALLEST_TOTAL
 from skmaxent._storage._arrays import EPS
+from skmaxent._storage._block import Block
 from skmaxent._storage._row_blocks import RowBlocks
-from skmaxent._typing import Array
+from skmaxent._typing import Array, KernelResult
 
 # Most steps of expectation maximisation before a small fit goes on with Newton's method.
 FIRST_STEPS = 10
@@ -60,6 +63,8 @@ MOST_ITERATIONS = 20
 # A fit has converged if the decrease that is left is below the first share of the objective, or
 # below the second number of nats in the sum over the rows.
 NEGLIGIBLE_SHARE, NEGLIGIBLE_NATS = 1e-7, 1e-9
+# A class vanishes if fewer rows than this are expected to have it.
+FEWEST_ROWS = 1e-3
 # Points at this multiple of the last step, at its square, and so on, are tried beyond its end.
 LONGER = 8.0
 # A decrease by less than this share of the objective counts as rounding.
@@ -70,7 +75,7 @@ def fit_sets(problem: Problem, options: Options) -> Solution:
     """Fit to sets of possible classes, from the fit to uniform targets.
 
     The result is a stationary point whose objective is not above that of the fit to uniform
-    targets.
+    targets. Its `remark` names the classes whose probabilities tend to zero.
 
     Parameters
     ----------
@@ -83,14 +88,46 @@ def fit_sets(problem: Problem, options: Options) -> Solution:
     if options.max_iter == 0:
         # At coefficients of zero the expected targets are the uniform ones.
         return replace(minimise(problem, options), gap=float("nan"))
-    fit = _SetFit(problem, options)
-    is_small = type(problem.objective.blocks) is RowBlocks and affords_newton(fit.uniform.point)
+    solution = _solution_of(_SetFit(problem, options))
+    vanishing = _vanishing_classes(problem.objective, solution.point.theta)
+    if solution.status is not Status.CONVERGED or not len(vanishing):
+        return solution
+    remark = (
+        "No row has one of the classes at positions "
+        f"{vanishing.tolist()} of classes_ as its only possible class, and the fit makes their "
+        f"probabilities tend to zero: fewer than {FEWEST_ROWS:g} rows are expected to have them. "
+        "Their coefficients are not determined."
+    )
+    return replace(solution, remark=remark)
+
+
+def _solution_of(fit: _SetFit) -> Solution:
+    """Run a fit, and return its solution."""
+    blocks = fit.problem.objective.blocks
+    is_small = type(blocks) is RowBlocks and affords_newton(fit.uniform.point)
     if not is_small:
         return fit.solution(fit.steps_to_the_end())
     status = fit.first_steps()
     if status is Status.MAX_ITER and not fit.record.is_full:
         return fit.finish_by_newton()
     return fit.solution(status)
+
+
+def _vanishing_classes(objective: MultinomialObjective, theta: Array) -> Array:
+    """Return the positions of the classes in sets that no row is expected to have at θ.
+
+    `objective` has uniform targets. A class that is the only possible one of a row does not vanish.
+    """
+    likelihood = objective.likelihood
+    (largest,) = objective.blocks.map_reduce(_largest_targets, likelihood, combine=np.maximum)
+    expected = with_rows(objective, with_expected_targets(objective, theta))
+    n_rows = class_shares(expected) * objective.blocks.effective_size
+    return np.flatnonzero((largest > 0.0) & (largest < 1.0) & (n_rows < FEWEST_ROWS))
+
+
+def _largest_targets(block: Block, likelihood: Likelihood) -> KernelResult:
+    """Return the largest target of each class over the rows of a block, (n_classes,) (a kernel)."""
+    return (block.largest(likelihood.outcomes(likelihood.dense_targets(block.targets))),)
 
 
 class _SetFit:

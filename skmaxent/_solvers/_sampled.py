@@ -55,7 +55,7 @@ def sampled_start(null: Point, options: Options) -> Array:
     theta = null.theta
     for rows in reversed(sizes):
         sample = objective.standardised(rows, dtype=np.float32, seed=options.seed)
-        weights = _class_shares(sample)
+        weights = class_shares(sample)
         if not (weights > 0.0).all():
             continue
         part = replace(
@@ -77,7 +77,7 @@ def sampled_start(null: Point, options: Options) -> Array:
     return theta
 
 
-def _class_shares(sample: MultinomialObjective) -> Array:
+def class_shares(sample: MultinomialObjective) -> Array:
     """Return the share of each class in the weighted targets of a sample, (n_classes,).
 
     If a share is zero, there is no optimum without a penalty.

@@ -219,10 +219,10 @@ class Block:
         return full((self.stop - self.start,), 1.0, self.X.dtype, self.X)
 
     def largest(self, values: Array) -> Any:
-        """Return the maximum of nonnegative `values` (rows,) over rows with a positive weight."""
+        """Return maxima of nonnegative `values` (..., rows) over the rows with positive weights."""
         if self.weights is not None:
             values = np.where(self.weights > 0.0, values, 0.0)
-        return values.max()
+        return values.max(axis=-1)
 
 
 def _squared(X: Any) -> Any:

@@ -192,7 +192,7 @@ def test_the_existence_of_an_optimum_is_not_proved_anew_at_each_step(monkeypatch
         return verdict(*args)
 
     monkeypatch.setattr("skmaxent._existence._watch.verdict", counted)
-    rng = np.random.default_rng(2)
+    rng = np.random.default_rng(3)
     offset = rng.normal(size=(150, 3))
     # Large sets leave most of the information open, so that many steps are made.
     sets = SETS | (rng.random((150, 3)) < 0.4)
@@ -206,6 +206,33 @@ def test_quasi_complete_separation_of_sets_is_told():
     sets = [{0}, {0}, {0}, {1}, {2}, {1, 2}, {1, 2}, {1}]
     with pytest.warns(ConvergenceWarning, match="quasi-complete separation"):
         MaxentClassifier(C=np.inf, partial_labels=True).fit(x, sets)
+
+
+def sets_without_one_class_alone():
+    rng = np.random.default_rng(467)
+    X, codes = rng.normal(size=(60, 2)), rng.integers(0, 3, 60)
+    sets = np.eye(3, dtype=bool)[codes]
+    sets[codes == 1, 0] = True
+    return X, sets
+
+
+@pytest.mark.parametrize("options", [{}, {"l1_ratio": 1.0}, {"bounds": (-0.1, 0.4), "tol": 1e-7}])
+def test_classes_whose_probabilities_tend_to_zero_are_told(options):
+    X, sets = sets_without_one_class_alone()
+    with pytest.warns(ConvergenceWarning, match=r"positions \[1\] of classes_"):
+        clf = MaxentClassifier(partial_labels=True, **options).fit(X, sets)
+    assert clf.predict_proba(X)[:, 1].max() < 1e-6
+    # Without the class, the other probabilities are the same.
+    two = MaxentClassifier(partial_labels=True, **options | {"tol": 1e-8}).fit(X, sets[:, [0, 2]])
+    assert two.predict_proba(X)[:, 1].mean() == pytest.approx(
+        clf.predict_proba(X)[:, 2].mean(), abs=1e-4
+    )
+
+
+def test_sets_separated_by_a_class_that_is_never_alone_are_told():
+    X, sets = sets_without_one_class_alone()
+    with pytest.warns(ConvergenceWarning, match="quasi-complete separation"):
+        MaxentClassifier(C=np.inf, partial_labels=True).fit(X, sets)
 
 
 def test_rows_without_weight_may_exclude_all_classes_that_have_any():
