@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import linalg
+from scipy.linalg import blas, lapack
 
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import MultinomialObjective, Point
-from skmaxent._solvers import _unlocked_lapack
 from skmaxent._storage._vectors import in_float32
 from skmaxent._typing import Array
 
@@ -59,7 +59,6 @@ class ClassBlockPreconditioner:
     def __init__(self, point: Point, sample: MultinomialObjective, *, seed: int = 0) -> None:
         objective = point.objective
         self._is_coupled = objective.likelihood.is_coupled
-        self._workers = objective.blocks.host_workers
         self._scales = np.empty(objective.shape)
         self._inverses: list[Array | None] = [None] * objective.shape[0]
         self.build(point, sample, seed=seed)
@@ -67,26 +66,23 @@ class ClassBlockPreconditioner:
     def build(self, point: Point, sample: MultinomialObjective, *, seed: int = 0) -> None:
         """Compute the blocks at a point of the objective, in place of earlier ones.
 
-        Each thread replaces its blocks one after the other, because two sets of blocks may exceed
-        the memory.
+        Blocks are replaced one after the other, because two sets of blocks may exceed the memory.
         """
         objective = point.objective
         rows = _SampledRows(point, sample, seed)
         P = rows.probabilities
-        pooled = rows.second_moments(objective.likelihood.curvature_trace(P), rows.starts[-1])
+        pooled = rows.second_moments(objective.likelihood.curvature_trace(P))
         ridge = np.append(objective.penalty.strength, 0.0)
         is_fixed = ~objective.standardisation.is_free
         curvatures = (P * (1.0 - P)) @ rows.weights
         least = LEAST_CURVATURE * max(float(curvatures.max()), 1e-290)
-
-        def build_block(k: int) -> None:
+        for k, p in enumerate(P):
             mean = max(float(curvatures[k]), least)
             self._inverses[k] = None
-            B = rows.second_moments(P[k] * (1.0 - P[k]), rows.starts[k], pooled)
-            scale, self._inverses[k] = _scaled_inverse(B, ridge / mean, is_fixed)
+            B = rows.second_moments(p * (1.0 - p), pooled)
+            scale, inverse = _scaled_inverse(B, ridge / mean, is_fixed)
             self._scales[k] = scale / np.sqrt(mean)
-
-        self._workers.for_each(build_block, range(len(P)))
+            self._inverses[k] = inverse
 
     def solve(self, G: Array) -> Array:
         """Return Π diag(B_1⁻¹, …, B_R⁻¹) Π G for a gradient G; both float64 (R, d + 1)."""
@@ -94,13 +90,8 @@ class ClassBlockPreconditioner:
             G = G - G.mean(axis=0)
         rhs, size = in_float32(self._scales * G)
         out = np.empty(G.shape)
-
-        def solve_class(k: int) -> None:
-            inverse = self._inverses[k]
-            assert inverse is not None, "build sets all blocks"
-            out[k] = _unlocked_lapack.symmetric_product(inverse, rhs[k])
-
-        self._workers.for_each(solve_class, range(len(out)))
+        for k, inverse in enumerate(self._inverses):
+            out[k] = blas.ssymv(1.0, inverse, rhs[k], lower=1)
         out *= size * self._scales
         if self._is_coupled:
             out -= out.mean(axis=0)
@@ -127,8 +118,6 @@ class _SampledRows:
     probabilities : ndarray of shape (R, rows)
     weights : ndarray of shape (rows,)
         The weights of the rows, divided by their sum.
-    starts : ndarray of shape (R + 1,)
-        Random starts of the samples of the classes, and of the sample for all classes.
     """
 
     def __init__(self, point: Point, sample: MultinomialObjective, seed: int) -> None:
@@ -150,33 +139,31 @@ class _SampledRows:
             self._sizes[part] = squares @ inverse
         # Rows that overflow in float32 are never drawn. Only rows of negligible weight can.
         self._sizes[~np.isfinite(self._sizes)] = 0.0
-        self.starts = np.random.default_rng(seed).random(len(self.probabilities) + 1)
+        self._rng = np.random.default_rng(seed)
 
-    def second_moments(self, curvature: Array, start: float, pooled: Array | None = None) -> Array:
+    def second_moments(self, curvature: Array, pooled: Array | None = None) -> Array:
         """Return an estimate of Σ_i s_i q_i x̃_i x̃_iᵀ/Σ_i s_i q_i, float32 (d + 1, d + 1).
 
         Only its lower triangle is set. `curvature` (rows,) holds the q_i, and s_i are the weights.
         The estimate is the sum over a sample, plus POOLED_SHARE times the matrix `pooled` of second
-        moments for the curvature of all classes. `start`, between 0 and 1, determines the sample.
+        moments for the curvature of all classes.
         """
         weights = (curvature * self.weights).astype(np.float64)
         chances = weights * self._sizes
         chances *= self._n_rows / max(float(chances.sum()), 1e-300)
         np.minimum(chances, 1.0, out=chances)
         # A systematic sample: every point of a grid with spacing one and a random start.
-        grid = np.floor(np.cumsum(chances) + start)
+        grid = np.floor(np.cumsum(chances) + self._rng.random())
         rows = np.flatnonzero(np.diff(grid, prepend=0.0) > 0.0)
         width = self._block.X.shape[1] + 1
         if pooled is None:
-            out = np.zeros((width, width), dtype=np.float32, order="F")
-        else:
-            out = pooled.copy(order="F")
+            pooled = np.zeros((width, width), dtype=np.float32, order="F")
         if not len(rows):
-            return out
+            return pooled.copy(order="F")
         factors = weights[rows] / (chances[rows] * weights.sum())
         X = self._standardised(rows)
         X *= np.sqrt(factors).astype(np.float32)[:, None]
-        return _unlocked_lapack.add_second_moments(X, out, POOLED_SHARE)
+        return np.asarray(blas.ssyrk(1.0, X.T, beta=POOLED_SHARE, c=pooled, lower=1))
 
     def _standardised(self, rows: Array | slice) -> Array:
         """Return rows of the block, standardised and with a last entry of one.
@@ -208,12 +195,12 @@ def _scaled_inverse(B: Array, ridge: Array, is_fixed: Array) -> tuple[Array, Arr
     B *= single
     jitter = JITTER
     while True:
-        L = B.copy(order="F")
-        np.fill_diagonal(L, 1.0 + jitter)
-        if not _unlocked_lapack.cholesky(L):
+        np.fill_diagonal(B, 1.0 + jitter)
+        factor, info = lapack.spotrf(B, lower=True, clean=False)
+        if info == 0:
             break
         jitter *= 10.0
         if jitter > 1e6:
             raise linalg.LinAlgError("the Hessian is not finite")
-    _unlocked_lapack.inverse_of_factor(L)
-    return scale, L
+    inverse, _ = lapack.spotri(factor, lower=True, overwrite_c=True)
+    return scale, np.asarray(inverse)

@@ -210,9 +210,3 @@ class Workers:
         finally:
             wait(futures)
         return [first, *(future.result() for future in futures)]
-
-    def for_each(self, function: Callable[[Any], object], items: Sequence[Any]) -> None:
-        """Call a function for each item, where every thread takes an equal share of the items."""
-        n = self.n_threads if self._executor is not None else 1
-        shares = [items[i::n] for i in range(min(n, len(items)))]
-        self.run([lambda share=share: [function(item) for item in share] for share in shares])  # type: ignore[misc]
