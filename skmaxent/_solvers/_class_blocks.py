@@ -28,6 +28,8 @@ JITTER = 1e-6
 LEAST_CURVATURE = 1e-10
 # Rows that are standardised at a time.
 ROWS_AT_A_TIME = 1024
+# Triangular matrices up to this size are inverted by LAPACK, column by column.
+UNBLOCKED = 32
 
 
 class ClassBlockPreconditioner:
@@ -196,11 +198,29 @@ def _scaled_inverse(B: Array, ridge: Array, is_fixed: Array) -> tuple[Array, Arr
     jitter = JITTER
     while True:
         np.fill_diagonal(B, 1.0 + jitter)
-        factor, info = lapack.spotrf(B, lower=True, clean=False)
+        factor, info = lapack.spotrf(B, lower=True, clean=True)
         if info == 0:
             break
         jitter *= 10.0
         if jitter > 1e6:
             raise linalg.LinAlgError("the Hessian is not finite")
-    inverse, _ = lapack.spotri(factor, lower=True, overwrite_c=True)
+    _invert_triangle(factor)
+    # The product of the transposed inverse factor and this factor.
+    inverse, _ = lapack.slauum(factor, lower=True, overwrite_c=True)
     return scale, np.asarray(inverse)
+
+
+def _invert_triangle(L: Array) -> None:
+    """Replace a lower triangular matrix by its inverse, whose upper triangle is zero too.
+
+    LAPACK's `strtri`, which `spotri` calls, reads beyond the end of larger matrices with the
+    OpenBLAS of SciPy 1.11 on processors that it does not know, and the process may crash.
+    """
+    n = len(L)
+    if n <= UNBLOCKED:
+        L[...], _ = lapack.strtri(L, lower=True)
+        return
+    top, bottom = slice(0, n // 2), slice(n // 2, n)
+    _invert_triangle(L[top, top])
+    _invert_triangle(L[bottom, bottom])
+    L[bottom, top] = -L[bottom, bottom] @ (L[bottom, top] @ L[top, top])

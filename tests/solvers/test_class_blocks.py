@@ -10,7 +10,7 @@ from skmaxent._objective._moments import column_moments, null_point
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._objective._penalty import Ridge
 from skmaxent._solvers import _class_blocks, _preconditioner_choice
-from skmaxent._solvers._class_blocks import ClassBlockPreconditioner
+from skmaxent._solvers._class_blocks import ClassBlockPreconditioner, _invert_triangle
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._storage._standardisation import Standardisation
 
@@ -167,3 +167,13 @@ def test_a_row_beyond_the_range_of_float32_with_hardly_a_weight_changes_nothing(
         more = problem(X, y, 3, np.append(np.ones(400), weight))
         found = ClassBlockPreconditioner(more.at(theta), more).solve(G)
     np.testing.assert_allclose(found, expected, rtol=0.3, atol=1e-3 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("n", [1, 2, 32, 33, 65, 151, 300])
+def test_the_inverse_of_a_triangle(n):
+    rng = np.random.default_rng(n)
+    L = np.tril(rng.normal(size=(n, n)) / np.sqrt(n) + 2.0 * np.eye(n))
+    found = np.asfortranarray(L.astype(np.float32))
+    _invert_triangle(found)
+    expected = np.linalg.inv(L)
+    np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-5 * np.abs(expected).max())

@@ -263,4 +263,3 @@ def test_lassos_of_some_hundred_coefficients_beside_outliers_end_at_the_optimum(
     clf = MaxentClassifier(C=C, l1_ratio=1.0).fit(X, y)
     problem = Objective(X, y[:, None], np.ones(n), "sigmoids", l1=1 / (C * n))
     assert float(problem.value(clf.coef_, clf.intercept_)) <= (1 + 1e-6) * known
-    assert clf.optimality_gap_ < 0.1

@@ -122,7 +122,8 @@ def test_the_certificate_holds_in_extended_precision(name, C, solver):
         # Twice the total log-likelihood to be gained is the squared distance in standard errors.
         distance = np.sqrt(2 * len(data) * max(excess, 0.0))
         said = tol if found.status is Status.CONVERGED else found.distance
-        assert distance <= 3 * said + 1e-6
+        # Rounding of the logits alone moves the total log-likelihood by up to 5e-11.
+        assert distance <= 3 * said + 1e-5
         assert said < max(2e-5, 2 * tol)
 
 
