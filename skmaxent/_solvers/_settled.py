@@ -121,9 +121,11 @@ def is_far_from_minimum(outcome: Outcome, penalty: Penalty, gap: float, tol: flo
     for standardised columns, half their number is one (Böhning 1992, Ann. Inst. Stat. Math. 44,
     197-200). Such a step Δ lowers F by ‖Δ‖²/(2t) or more (Beck & Teboulle 2009, SIAM J. Imaging
     Sci. 2, 183-202). The result is True if the certificate leaves the distance possible and the
-    total loss is so small that gradients are mostly rounding errors.
+    total loss is so small that gradients are mostly rounding errors, and if F overflows.
     """
     point, value = outcome.point, outcome.value
+    if not value < np.inf:
+        return True
     root_n = root_size(point.objective.blocks.effective_size, value)
     limit = max(tol, NEGLIGIBLE)
     if not root_n * np.sqrt(2.0 * gap * value) > DOUBTFUL_DISTANCE * limit:
