@@ -26,7 +26,7 @@ from typing import Protocol
 
 import numpy as np
 
-from skmaxent._existence import Watch
+from skmaxent._existence import Watch, largest_range_of_logits
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers import UNBOUNDED, Options, Problem, Solution, Status, descend, minimise
@@ -65,6 +65,9 @@ MOST_ITERATIONS = 20
 NEGLIGIBLE_SHARE, NEGLIGIBLE_NATS = 1e-7, 1e-9
 # A class vanishes if fewer rows than this are expected to have it.
 FEWEST_ROWS = 1e-3
+# Expected targets below this one may hide a direction along which the objective falls for ever; it
+# is followed until a logit has changed by FAR_LOGIT.
+TINY_TARGET, FAR_LOGIT = 1e-6, 1e3
 # Points at this multiple of the last step, at its square, and so on, are tried beyond its end.
 LONGER = 8.0
 # A decrease by less than this share of the objective counts as rounding.
@@ -300,9 +303,39 @@ class _SetFit:
                 return step.status
         if separates_sets(self.problem, self.thetas[-1]):
             return Status.SEPARATED
+        # Intercepts of vanishing classes decrease for ever, which `fit_sets` tells.
+        vanishing = _vanishing_classes(self.problem.objective, self.thetas[-1])
+        if not len(vanishing) and self._is_lower_at_infinity(expected):
+            return Status.QUASI_SEPARATED
         if blocks.effective_size * self.value < SMALLEST_TOTAL:
             return Status.PRECISION
         return status
+
+    def _is_lower_at_infinity(self, expected: RowBlocks) -> bool:
+        """Return whether the objective far along a direction is no higher than at the iterate.
+
+        It is a direction of recession for the expected targets without those below `TINY_TARGET`:
+        what these contribute to the loss of the sets may be less than what the direction gains.
+        """
+        targets = np.where(expected.targets < TINY_TARGET, 0.0, expected.targets)
+        if targets.ndim == 1:
+            targets = np.where(targets > 1.0 - TINY_TARGET, 1.0, targets)
+        else:
+            targets /= np.maximum(targets.sum(axis=1, keepdims=True), TINY_TARGET)
+        if _have_same_support(targets, expected.targets):
+            return False
+        theta, objective = self.thetas[-1], self.problem.objective
+        rows = expected.with_targets(targets.astype(expected.dtype))
+        problem = _problem_of_rows(self.problem, rows)
+        found = minimise(problem, self.step_options, theta)
+        if found.status not in UNBOUNDED or not found.directions:
+            return False
+        direction = found.directions[0]
+        (most,) = objective.blocks.map_reduce(
+            largest_range_of_logits, True, *objective.for_blocks(direction), combine=np.maximum
+        )
+        far = theta + FAR_LOGIT / float(most) * direction
+        return self._objective_at(far) <= self.value
 
     def _step(self, options: Options, minimiser: _Minimiser) -> tuple[Outcome | Solution, float]:
         """Minimise for the expected targets at the present iterate, from there.
@@ -431,10 +464,12 @@ def _squarem_point(first: Array, second: Array, third: Array) -> Array:
 
 def _step_problem(problem: Problem, theta: Array) -> Problem:
     """Return the problem of a step from θ, whose targets are the expected ones."""
+    return _problem_of_rows(problem, with_expected_targets(problem.objective, theta))
+
+
+def _problem_of_rows(problem: Problem, rows: RowBlocks) -> Problem:
+    """Return the problem with other rows."""
     objective = problem.objective
     return Problem.of(
-        with_expected_targets(objective, theta),
-        objective.likelihood,
-        problem.user_terms,
-        fit_intercept=objective.fit_intercept,
+        rows, objective.likelihood, problem.user_terms, fit_intercept=objective.fit_intercept
     )

@@ -235,6 +235,25 @@ def test_sets_separated_by_a_class_that_is_never_alone_are_told():
         MaxentClassifier(C=np.inf, partial_labels=True).fit(X, sets)
 
 
+def test_an_objective_that_is_lower_at_infinity_is_told():
+    # Expected targets of the last iterate are small, but not so small that rounding hides them.
+    rng = np.random.default_rng(4)
+    offset, sets = rng.normal(size=(150, 3)), SETS | (rng.random((150, 3)) < 0.3)
+    fits = []
+    for tol in (1e-4, 1e-8):
+        clf = MaxentClassifier(C=np.inf, partial_labels=True, tol=tol)
+        with pytest.warns(ConvergenceWarning, match="quasi-complete separation"):
+            fits.append(clf.fit(X[:, :2], sets, offset=offset))
+
+    def loss(clf):
+        Z = X[:, :2] @ clf.coef_.T + clf.intercept_ + offset
+        return (logsumexp(Z, axis=1) - logsumexp(np.where(sets, Z, -np.inf), axis=1)).sum()
+
+    first, second = fits
+    assert loss(second) < loss(first)
+    assert np.abs(second.coef_).max() > 2.0 * np.abs(first.coef_).max()
+
+
 def test_rows_without_weight_may_exclude_all_classes_that_have_any():
     sets = SETS.copy()
     sets[:10], sets[:10, 2] = False, True
