@@ -146,13 +146,16 @@ class ColumnMap:
         intercepts compensate for the rounding of the coefficients to `dtype`.
         """
         if self.exponents is not None:
-            # A coefficient is negligible if scaling made its penalty so strong that the penalty
-            # alone determines it. It is then the coefficient with the least penalty.
+            # If scaling made a penalty so strong that the penalty alone determines the coefficient,
+            # both it and the coefficient with the least penalty are negligible for the scaled
+            # column, and it is the latter. A zero beside another least penalty is a zero.
             least = (terms if self.kept is None else terms.columns(self.kept)).at_least_penalty(
                 len(coef)
             )
+            with np.errstate(over="ignore"):
+                sizes = np.maximum(np.abs(coef), np.abs(np.ldexp(least, self.exponents)))
             unscaled = unscale_coef(coef, self.exponents, dtype)
-            coef = np.where(np.abs(coef) < NEGLIGIBLE_COEF, least, unscaled)
+            coef = np.where(sizes < NEGLIGIBLE_COEF, least, unscaled)
         top = float(np.finfo(dtype).max)
         coef = np.clip(coef, -top, top).astype(dtype)
         if self.shift is not None:

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 from fuzz.reference import Objective
 from scipy.optimize import minimize
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import scale
 
@@ -263,3 +263,17 @@ def test_lassos_of_some_hundred_coefficients_beside_outliers_end_at_the_optimum(
     clf = MaxentClassifier(C=C, l1_ratio=1.0).fit(X, y)
     problem = Objective(X, y[:, None], np.ones(n), "sigmoids", l1=1 / (C * n))
     assert float(problem.value(clf.coef_, clf.intercept_)) <= (1 + 1e-6) * known
+
+
+def test_zeros_of_huge_columns_are_not_replaced_by_the_prior():
+    X, y = load_iris(return_X_y=True)
+    X, size = X[50:, 1:], 2.0**400
+    # The lower bounds exclude the negative coefficients of the class of smaller flowers.
+    options = {"bounds": (0.0, None), "tol": 1e-8}
+    prior = np.array([[0.5, 0.25, 0.75]])
+    huge = MaxentClassifier(prior_coef=prior / size, **options).fit(X * size, -y[50:])
+    small = MaxentClassifier(prior_coef=prior, C=1e200, **options).fit(X, -y[50:])
+    assert (small.coef_ == 0.0).any()
+    np.testing.assert_array_equal(huge.coef_ == 0.0, small.coef_ == 0.0)
+    np.testing.assert_allclose(huge.coef_ * size, small.coef_, rtol=1e-5)
+    np.testing.assert_allclose(huge.intercept_, small.intercept_, rtol=1e-5)
