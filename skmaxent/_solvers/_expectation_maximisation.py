@@ -66,8 +66,8 @@ NEGLIGIBLE_SHARE, NEGLIGIBLE_NATS = 1e-7, 1e-9
 # A class vanishes if fewer rows than this are expected to have it.
 FEWEST_ROWS = 1e-3
 # Expected targets below this one may hide a direction along which the objective falls for ever; it
-# is followed until a logit has changed by FAR_LOGIT.
-TINY_TARGET, FAR_LOGIT = 1e-6, 1e3
+# is followed until a logit has changed by each of FAR_LOGITS.
+TINY_TARGET, FAR_LOGITS = 1e-6, 10.0 ** np.arange(3, 16, 3)
 # Points at this multiple of the last step, at its square, and so on, are tried beyond its end.
 LONGER = 8.0
 # A decrease by less than this share of the objective counts as rounding.
@@ -334,8 +334,9 @@ class _SetFit:
         (most,) = objective.blocks.map_reduce(
             largest_range_of_logits, True, *objective.for_blocks(direction), combine=np.maximum
         )
-        far = theta + FAR_LOGIT / float(most) * direction
-        return self._objective_at(far) <= self.value
+        # A row far out has much larger logits than the others, which need longer steps.
+        steps = FAR_LOGITS / float(most)
+        return all(self._objective_at(theta + t * direction) <= self.value for t in steps)
 
     def _step(self, options: Options, minimiser: _Minimiser) -> tuple[Outcome | Solution, float]:
         """Minimise for the expected targets at the present iterate, from there.

@@ -16,7 +16,7 @@ from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Ridge
 from skmaxent._solvers._precise import PreciseObjective
 from skmaxent._solvers._problem import Problem
-from skmaxent._storage._arrays import EPS, empty
+from skmaxent._storage._arrays import empty
 from skmaxent._storage._block import Block
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._typing import Array, KernelResult
@@ -159,15 +159,11 @@ def _logits(block: Block, coef: Array, intercept: Array) -> tuple[Array, Array]:
 
 
 def _write_expected_targets(block: Block, out: Array, coef: Array, intercept: Array) -> None:
-    """Write the expected targets of the rows of a block to `out`, which has their shape.
-
-    Targets that rounding hides are zero, so that a search for separation takes them for zero too.
-    """
+    """Write the expected targets of the rows of a block to `out`, which has their shape."""
     _, Z = _logits(block, coef, intercept)
     Z -= Z.max(axis=0)
     np.exp(Z, out=Z)
     Z /= Z.sum(axis=0)
-    Z *= Z > EPS
     out[...] = Z[1] if out.ndim == 1 else Z.T
 
 
