@@ -67,7 +67,7 @@ NEGLIGIBLE_SHARE, NEGLIGIBLE_NATS = 1e-7, 1e-9
 FEWEST_ROWS = 1e-3
 # Expected targets below this one may hide a direction along which the objective falls for ever; it
 # is followed until a logit has changed by each of FAR_LOGITS.
-TINY_TARGET, FAR_LOGITS = 1e-6, 10.0 ** np.arange(3, 16, 3)
+TINY_TARGET, FAR_LOGITS = 1e-6, 10.0 ** np.arange(3, 10, 3)
 # Points at this multiple of the last step, at its square, and so on, are tried beyond its end.
 LONGER = 8.0
 # A decrease by less than this share of the objective counts as rounding.
