@@ -29,7 +29,9 @@ def test_working_memory_does_not_grow_with_n(monkeypatch):
         return top
 
     peak(5_000)
-    assert peak(80_000) < 1.2 * peak(5_000)
+    # The least of several: threads of other tests may allocate meanwhile.
+    many, few = (min(peak(n) for _ in range(3)) for n in (80_000, 5_000))
+    assert many < 1.2 * few
 
 
 def test_threads_change_rounding_only_and_restore_the_limit(monkeypatch, started):
