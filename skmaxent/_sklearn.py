@@ -87,8 +87,8 @@ def scorer_of_classes(scorer: Any, classes: np.ndarray[Any, Any]) -> Any:
     """Return a scorer that knows the classes, as those of `LogisticRegressionCV` do.
 
     For two classes the positive class is ``classes[1]``, unless the scorer names one of them.
-    Scores of probabilities get all classes, because the rows to score may lack some of them. Other
-    functions than scikit-learn's scorers are returned as they are.
+    Scores of probabilities or logits get all classes, because the rows to score may lack some of
+    them. Other functions than scikit-learn's scorers are returned as they are.
     """
     if not isinstance(scorer, _BaseScorer):
         return scorer
@@ -97,7 +97,7 @@ def scorer_of_classes(scorer: Any, classes: np.ndarray[Any, Any]) -> Any:
         default = parameters["pos_label"].default
         if default not in classes.tolist():
             known["pos_label"] = classes[1]
-    if scorer._response_method == "predict_proba" and "labels" in parameters:
+    if scorer._response_method != "predict" and "labels" in parameters:
         known["labels"] = classes
     scorer = copy.copy(scorer)
     scorer._kwargs = known | scorer._kwargs

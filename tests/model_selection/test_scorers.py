@@ -48,3 +48,14 @@ def test_rows_to_score_may_lack_a_class():
     scoring = make_scorer(log_loss, response_method="predict_proba", greater_is_better=False)
     clf = fitted(y, scoring, cv=[(train, test)])
     np.testing.assert_allclose(clf.scores_, [[[expected]]], rtol=1e-6)
+
+
+def test_top_k_accuracy_of_rows_that_lack_a_class():
+    y = np.array(["a", "b", "c", "d"])[RNG.integers(0, 4, 80)]
+    test = np.flatnonzero(y != "b")[:20]
+    train = np.setdiff1d(np.arange(80), test)
+    P = MaxentClassifier(tol=1e-8).fit(X[train], y[train]).predict_proba(X[test])
+    classes = np.array(["a", "b", "c", "d"])
+    expected = (classes[np.argsort(P, axis=1)[:, 2:]] == y[test, None]).any(axis=1).mean()
+    clf = fitted(y, "top_k_accuracy", cv=[(train, test)])
+    np.testing.assert_allclose(clf.scores_, [[[expected]]], rtol=1e-12)
