@@ -213,27 +213,33 @@ def bounds_of(value: Any, columns: Columns) -> tuple[Array | None, Array | None]
     return lower, upper
 
 
-def _refuse_bounds_without_zero(
-    removed: Array, lower: Array | None, upper: Array | None, columns: Columns
+def _refuse_nonzero_removed(
+    removed: Array, lower: Array | None, upper: Array | None, target: Array | None, columns: Columns
 ) -> None:
-    """Raise ValueError if bounds exclude zero for a coefficient that `removed` sets to zero.
+    """Raise ValueError if bounds or `prior_coef` contradict the zeros that `removed` sets.
 
-    `removed` is a mask (1 or R, n_features) of the coefficients with an infinite penalty factor.
+    `removed` is a mask (1 or R, n_features) of the coefficients with an infinite penalty factor,
+    and `target` (R, n_features) the coefficients to shrink towards.
     """
-    if lower is None or upper is None:
-        return
-    wrong = np.argwhere(removed & ((lower > 0.0) | (upper < 0.0)))
+    low, high = (np.zeros((1, 1)) if bound is None else bound for bound in (lower, upper))
+    prior = np.zeros((1, 1)) if target is None else target
+    found = np.broadcast_arrays(removed, low, high, prior)
+    wrong = np.argwhere(found[0] & ((found[1] > 0.0) | (found[2] < 0.0) | (found[3] != 0.0)))
     if not len(wrong):
         return
     k, j = wrong[0]
-    shape = np.broadcast_shapes(removed.shape, lower.shape, upper.shape)
-    low, high = (np.broadcast_to(bound, shape)[k, j] for bound in (lower, upper))
     name = f"x{j}" if columns.names is None else columns.names[j]
-    of_class = "" if shape[0] == 1 else f" and class {columns.classes.tolist()[k]!r}"
+    of_class = "" if len(found[0]) == 1 else f" and class {columns.classes.tolist()[k]!r}"
+    _, low_there, high_there, prior_there = (part[k, j] for part in found)
+    problem = (
+        f"bounds exclude 0 there: found ({low_there}, {high_there}). Widen the bounds to contain 0"
+        if prior_there == 0.0
+        else f"prior_coef is {prior_there:g} there. Set prior_coef to 0 there, fix the coefficient "
+        "by equal bounds"
+    )
     raise ValueError(
         f"penalty_factor is infinite for feature {name!r}{of_class}, which sets the coefficient "
-        f"to 0, but bounds exclude 0 there: found ({low}, {high}). Widen the bounds to contain 0, "
-        "or give the feature a finite factor."
+        f"to 0, but {problem}, or give the feature a finite factor."
     )
 
 
@@ -396,11 +402,10 @@ def terms_of(
     if removed.any():
         # Bounds of zero remove a coefficient, whatever the penalty, which then costs nothing.
         shape = np.broadcast_shapes(removed.shape, (1, columns.n_features))
-        _refuse_bounds_without_zero(removed, lower, upper, columns)
+        _refuse_nonzero_removed(removed, lower, upper, target, columns)
         lower = np.where(removed, 0.0, np.full(shape, -np.inf) if lower is None else lower)
         upper = np.where(removed, 0.0, np.full(shape, np.inf) if upper is None else upper)
         factors = np.where(removed, 0.0, factors)
-        target = None if target is None else np.where(removed, 0.0, target)
     return PenaltyTerms(
         l1=factors * l1_ratio,
         ridge=factors * (1.0 - l1_ratio),

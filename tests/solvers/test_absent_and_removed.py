@@ -87,6 +87,23 @@ def test_bounds_that_exclude_zero_for_a_removed_coefficient():
     np.testing.assert_array_equal(right.coef_[:, 0], 0.0)
 
 
+def test_a_prior_for_a_removed_coefficient():
+    """An infinite factor would keep the coefficient at its prior, but it means zero."""
+    X, y = prior_data()
+    prior = np.zeros((3, 2))
+    prior[1, 0] = 0.3
+    with pytest.raises(ValueError, match=r"'x0' and class 1.*prior_coef is 0.3 there"):
+        MaxentClassifier(penalty_factor=[np.inf, 1.0], prior_coef=prior).fit(X, y)
+    kept = MaxentClassifier(penalty_factor=[1.0, np.inf], prior_coef=prior).fit(X, y)
+    np.testing.assert_array_equal(kept.coef_[:, 1], 0.0)
+    # Equal bounds fix a coefficient, as a very large factor does.
+    bounds = [[0.1, -9.0], [0.3, -9.0], [0.0, -9.0]], [[0.1, 9.0], [0.3, 9.0], [0.0, 9.0]]
+    prior[0, 0] = 0.1
+    fixed = MaxentClassifier(bounds=bounds, tol=1e-8).fit(X, y)
+    heavy = MaxentClassifier(penalty_factor=[1e9, 1.0], prior_coef=prior, tol=1e-8).fit(X, y)
+    np.testing.assert_allclose(fixed.coef_, heavy.coef_, atol=1e-6)
+
+
 def prior_data():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(90, 2))
