@@ -99,11 +99,11 @@ class ChosenPenalty(ScoredClassifier):
         """Set the coefficients and the penalty to means over folds, each at its best penalty.
 
         `paths` are those of all folds and l1_ratios; the l1_ratio changes fastest. `scores` have
-        the shape (n_folds, n_l1_ratios, n_cs, n_gammas).
+        the shape (n_folds, n_l1_ratios, n_cs, n_gammas). Folds without a score do not count.
         """
         best = [fold.reshape(-1).argmax() for fold in np.nan_to_num(scores, nan=-np.inf)]
         ratios, cs, gammas = np.unravel_index(best, scores.shape[1:])
-        weights = self.fold_weights_
+        weights = np.where(np.isnan(scores).all(axis=(1, 2, 3)), 0.0, self.fold_weights_)
         if self.alphas is None:
             self.C_ = float(np.average(self.Cs_[cs], weights=weights))
             self.alpha_ = float(alphas_of(np.array(self.C_), self._total_weight))

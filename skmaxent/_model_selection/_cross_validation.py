@@ -32,6 +32,7 @@ from skmaxent._model_selection._path import relaxation_of
 from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid
 from skmaxent._model_selection._repeated_fits import with_exact_fits
 from skmaxent._model_selection._selection import (
+    check_selection,
     gammas_of,
     resolve_l1_ratios,
 )
@@ -86,7 +87,7 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
     selection : {"best", "one_standard_error"}, default="best"
         Rule for the choice of the penalty. "best" chooses the penalty with the best mean score over
         the folds. "one_standard_error" keeps the `l1_ratio` of the best, and chooses the smallest C
-        whose mean score is within one standard error of the best.
+        whose mean score is within one standard error of the best; it needs ``refit=True``.
     refit : bool, default=True
         Whether to fit all rows with the chosen penalty. If False, the coefficients are the means of
         the folds' coefficients, each at the best penalty of its fold, and `C_`, `l1_ratio_` and
@@ -382,6 +383,7 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
         grid = PenaltyGrid.of(self.Cs, self.alphas)
         self.l1_ratios_ = resolve_l1_ratios(self.penalty, self.l1_ratios)
         self.gammas_ = gammas_of(self.relax)
+        check_selection(self.selection, refit=self.refit)
         warn_of_groups_without_l1(self.grouped, *self.l1_ratios_)
         is_lazy = any(map(is_dask, (X, y, sample_weight, offset)))
         is_loo = isinstance(self.cv, str)

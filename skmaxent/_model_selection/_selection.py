@@ -59,6 +59,16 @@ def gammas_of(relax: Any) -> Array:
     return gammas
 
 
+def check_selection(selection: str, *, refit: bool) -> None:
+    """Raise ValueError if the rule of `selection` has no effect, because there is no final fit."""
+    if selection != "best" and not refit:
+        raise ValueError(
+            f"refit=False takes the mean over the folds, each at its own best penalty, and "
+            f"selection={selection!r} chooses one penalty for all folds: expected refit=True, or "
+            "selection='best'."
+        )
+
+
 def chosen_index(
     mean: Array, standard_error: Array, Cs: Array, selection: str
 ) -> tuple[int, int, int]:

@@ -197,6 +197,8 @@ class CrossValidation(Examination):
             # Zero fits each fold up to `tol`.
             "cv_tol": 0.0 if problem.seed % 2 == 0 else 0.05,
         }
+        if not options["refit"]:
+            options["selection"] = "best"
         # A ratio of one leaves nothing of a prior, and L-BFGS is for smooth problems.
         if "prior_coef" in given or given["solver"] == "lbfgs":
             options["l1_ratios"] = [ratio]

@@ -434,6 +434,9 @@ class _Draw:
         ):
             with np.errstate(over="ignore"):
                 target = rng.normal(size=(R, d)) / scale
+            # A coefficient that is removed is zero, which its prior must be too.
+            removed = np.isinf(penalty_factors(self.made))
+            target = np.where(removed, 0.0, target) if len(removed) else target
             given["prior_coef"] = np.clip(target, -1e100, 1e100)
             self.tags.append("prior")
 

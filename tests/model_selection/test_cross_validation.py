@@ -102,6 +102,12 @@ def test_one_standard_error_is_the_strongest_penalty_within_it():
     assert (clf.coef_ != 0).sum() < (best.coef_ != 0).sum()
 
 
+def test_the_one_standard_error_rule_needs_a_final_fit():
+    clf = MaxentClassifierCV(Cs=CS, cv=FOLDS, refit=False, selection="one_standard_error")
+    with pytest.raises(ValueError, match="at its own best penalty"):
+        clf.fit(X, y)
+
+
 def test_without_refit_coefficients_are_means_of_the_folds():
     clf = MaxentClassifierCV(Cs=CS, cv=FOLDS, refit=False).fit(X, y)
     best = clf.scores_[:, 0].argmax(axis=1)

@@ -61,6 +61,16 @@ def test_test_rows_without_weight(scoring):
     assert CS[int(clf.scores_[1, 0].argmax())] == clf.C_
 
 
+def test_means_over_folds_leave_out_a_fold_without_a_score():
+    weights = np.where(ROWS < 60, 1.0, 0.0)
+    clf = MaxentClassifierCV(Cs=CS, cv=FOLDS, refit=False, tol=1e-8)
+    with pytest.warns(UserWarning, match="fold 0 has no rows of positive weight"):
+        clf.fit(X, Y, sample_weight=weights)
+    assert CS[int(clf.scores_[1, 0].argmax())] == pytest.approx(clf.C_)
+    scored = MaxentClassifier(C=clf.C_, tol=1e-8).fit(X[30:], Y[30:], weights[30:])
+    np.testing.assert_allclose(clf.coef_, scored.coef_, atol=1e-6)
+
+
 def test_masks_as_splits():
     masks = [(np.isin(ROWS, train), np.isin(ROWS, test)) for train, test in FOLDS]
     found = MaxentClassifierCV(Cs=CS, cv=masks).fit(X, Y).scores_
