@@ -61,6 +61,7 @@ class ClassBlockPreconditioner:
     def __init__(self, point: Point, sample: MultinomialObjective, *, seed: int = 0) -> None:
         objective = point.objective
         self._is_coupled = objective.likelihood.is_coupled
+        self._workers = objective.blocks.host_workers
         self._scales = np.empty(objective.shape)
         self._inverses: list[Array | None] = [None] * objective.shape[0]
         self.build(point, sample, seed=seed)
@@ -68,23 +69,28 @@ class ClassBlockPreconditioner:
     def build(self, point: Point, sample: MultinomialObjective, *, seed: int = 0) -> None:
         """Compute the blocks at a point of the objective, in place of earlier ones.
 
-        Blocks are replaced one after the other, because two sets of blocks may exceed the memory.
+        Each thread replaces its blocks one after the other, because two sets of blocks may exceed
+        the memory.
         """
         objective = point.objective
         rows = _SampledRows(point, sample, seed)
         P = rows.probabilities
-        pooled = rows.second_moments(objective.likelihood.curvature_trace(P))
+        pooled = rows.second_moments(objective.likelihood.curvature_trace(P), rows.starts[-1])
+        pooled *= POOLED_SHARE
         ridge = np.append(objective.penalty.strength, 0.0)
         is_fixed = ~objective.standardisation.is_free
         curvatures = (P * (1.0 - P)) @ rows.weights
         least = LEAST_CURVATURE * max(float(curvatures.max()), 1e-290)
-        for k, p in enumerate(P):
+
+        def build_block(k: int) -> None:
             mean = max(float(curvatures[k]), least)
             self._inverses[k] = None
-            B = rows.second_moments(p * (1.0 - p), pooled)
-            scale, inverse = _scaled_inverse(B, ridge / mean, is_fixed)
+            B = rows.second_moments(P[k] * (1.0 - P[k]), rows.starts[k])
+            B += pooled
+            scale, self._inverses[k] = _scaled_inverse(B, ridge / mean, is_fixed)
             self._scales[k] = scale / np.sqrt(mean)
-            self._inverses[k] = inverse
+
+        self._workers.for_each(build_block, range(len(P)))
 
     def solve(self, G: Array) -> Array:
         """Return Π diag(B_1⁻¹, …, B_R⁻¹) Π G for a gradient G; both float64 (R, d + 1)."""
@@ -120,6 +126,9 @@ class _SampledRows:
     probabilities : ndarray of shape (R, rows)
     weights : ndarray of shape (rows,)
         The weights of the rows, divided by their sum.
+    starts : ndarray of shape (R + 1,)
+        Random numbers between 0 and 1, the starts of the samples of the classes and of the sample
+        for all classes.
     """
 
     def __init__(self, point: Point, sample: MultinomialObjective, seed: int) -> None:
@@ -141,31 +150,24 @@ class _SampledRows:
             self._sizes[part] = squares @ inverse
         # Rows that overflow in float32 are never drawn. Only rows of negligible weight can.
         self._sizes[~np.isfinite(self._sizes)] = 0.0
-        self._rng = np.random.default_rng(seed)
+        self.starts = np.random.default_rng(seed).random(len(self.probabilities) + 1)
 
-    def second_moments(self, curvature: Array, pooled: Array | None = None) -> Array:
+    def second_moments(self, curvature: Array, start: float) -> Array:
         """Return an estimate of Σ_i s_i q_i x̃_i x̃_iᵀ/Σ_i s_i q_i, float32 (d + 1, d + 1).
 
-        Only its lower triangle is set. `curvature` (rows,) holds the q_i, and s_i are the weights.
-        The estimate is the sum over a sample, plus POOLED_SHARE times the matrix `pooled` of second
-        moments for the curvature of all classes.
+        `curvature` (rows,) holds the q_i, and s_i are the weights. `start` determines the sample.
         """
         weights = (curvature * self.weights).astype(np.float64)
         chances = weights * self._sizes
         chances *= self._n_rows / max(float(chances.sum()), 1e-300)
         np.minimum(chances, 1.0, out=chances)
         # A systematic sample: every point of a grid with spacing one and a random start.
-        grid = np.floor(np.cumsum(chances) + self._rng.random())
+        grid = np.floor(np.cumsum(chances) + start)
         rows = np.flatnonzero(np.diff(grid, prepend=0.0) > 0.0)
-        width = self._block.X.shape[1] + 1
-        if pooled is None:
-            pooled = np.zeros((width, width), dtype=np.float32, order="F")
-        if not len(rows):
-            return pooled.copy(order="F")
         factors = weights[rows] / (chances[rows] * weights.sum())
         X = self._standardised(rows)
         X *= np.sqrt(factors).astype(np.float32)[:, None]
-        return np.asarray(blas.ssyrk(1.0, X.T, beta=POOLED_SHARE, c=pooled, lower=1))
+        return X.T @ X
 
     def _standardised(self, rows: Array | slice) -> Array:
         """Return rows of the block, standardised and with a last entry of one.
@@ -185,7 +187,7 @@ class _SampledRows:
 def _scaled_inverse(B: Array, ridge: Array, is_fixed: Array) -> tuple[Array, Array]:
     """Return s and M for which diag(s) M diag(s) is the inverse of B + diag(ridge).
 
-    B and M are float32 (d + 1, d + 1), with values in the lower triangles only; B is overwritten.
+    B and M are float32 (d + 1, d + 1), M with values in the lower triangle only; B is overwritten.
     s is float64 (d + 1,), and zero for fixed columns, those in the mask `is_fixed` and those
     without curvature.
     """

@@ -171,7 +171,7 @@ class ChunkedRows(Storage):
         self._scheduler = scheduler
         self._chunks = list(chunks)
         self._shape = shape
-        self._workers = workers
+        self.host_workers = workers
         self._view = view
         self._edges = np.concatenate([[0], np.cumsum(shape.lengths)])
         self.n_samples, self.n_features = int(self._edges[-1]), shape.n_features
@@ -249,7 +249,7 @@ class ChunkedRows(Storage):
         """Return a sample in memory of at most `SAMPLE_BYTES`, also if `n_rows` is None."""
         n_rows = self.n_samples if n_rows is None else min(n_rows, self.n_samples)
         rows = self._sample(n_rows, seed, center, scale, dtype)
-        return RowBlocks(*rows, n_logits=self.n_logits, workers=self._workers, tally=self.tally)
+        return RowBlocks(*rows, n_logits=self.n_logits, workers=self.host_workers, tally=self.tally)
 
     def columns(self, index: Array, center: Array, scale: Array) -> ChunkedRows:
         share = len(index) / max(self.n_features, 1)
@@ -274,7 +274,7 @@ class ChunkedRows(Storage):
             handles,
             shape,
             n_logits=self.n_logits,
-            workers=self._workers,
+            workers=self.host_workers,
             tally=self.tally,
             view=self._view,
         )

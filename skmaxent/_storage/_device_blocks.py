@@ -63,7 +63,7 @@ class DeviceBlocks(RowBlocks):
         targets = targets.toarray() if sp.issparse(targets) else targets
         super().__init__(X, *self._moved((targets, weights, offset)), **options)
         if workers is not None:
-            self._host_workers = workers
+            self.host_workers = workers
 
     def _moved(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return arguments with NumPy arrays, also within tuples, copied to the device."""
@@ -139,7 +139,7 @@ class DeviceBlocks(RowBlocks):
         if n_rows is not None and n_rows < self.n_samples:
             rows = self._sample(n_rows, seed, center, scale, dtype)
             return RowBlocks(
-                *rows, n_logits=self.n_logits, workers=self._host_workers, tally=self.tally
+                *rows, n_logits=self.n_logits, workers=self.host_workers, tally=self.tally
             )
         X = self.map_rows(standardise, np.empty_like(self.X, dtype=dtype), center, scale)
         weights, offset = (

@@ -79,7 +79,7 @@ class RowBlocks(Storage):
         self.weights = weights
         self.offset = offset
         self.n_logits = n_logits
-        self.workers = self._host_workers = Workers() if workers is None else workers
+        self.workers = self.host_workers = Workers() if workers is None else workers
         self.n_samples, self.n_features = X.shape
         self.dtype = X.dtype
         self.is_sparse = bool(sp.issparse(X))
@@ -331,7 +331,7 @@ class RowBlocks(Storage):
             weights,
             offset,
             n_logits=self.n_logits,
-            workers=self._host_workers,
+            workers=self.host_workers,
             block_rows=block_rows,
             tally=self.tally,
         )

@@ -19,6 +19,7 @@ from numpy.typing import DTypeLike
 from skmaxent._storage._block import Block
 from skmaxent._storage._column_transform import ColumnTransform
 from skmaxent._storage._row_targets import are_codes, likeliest
+from skmaxent._storage._threads import Workers
 from skmaxent._typing import Array, DType, KernelResult
 
 # A sample with fewer rows of a class gets all rows of that class. So many rows are enough to
@@ -103,6 +104,8 @@ class Storage(ABC):
         Whether targets are class codes, one class a row, rather than shares of classes.
     tally : Tally
         Counts the rows read, from this storage and from all copies and samples made of it.
+    host_workers : Workers
+        The threads of this machine, for work on arrays in its memory.
     """
 
     n_samples: int
@@ -114,6 +117,7 @@ class Storage(ABC):
     has_offset: bool
     has_codes: bool
     tally: Tally
+    host_workers: Workers
 
     @abstractmethod
     def map_reduce(
@@ -296,7 +300,7 @@ class Float64Rows(Storage):
         self._rows = rows
         self.n_samples, self.n_features = rows.n_samples, rows.n_features
         self.dtype, self.is_sparse, self.size = np.dtype(np.float64), rows.is_sparse, rows.size
-        self.n_logits, self.tally = rows.n_logits, rows.tally
+        self.n_logits, self.tally, self.host_workers = rows.n_logits, rows.tally, rows.host_workers
         self.has_offset, self.has_codes = rows.has_offset, rows.has_codes
 
     def map_reduce(

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import joblib
 from threadpoolctl import ThreadpoolController
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -210,3 +211,13 @@ class Workers:
         finally:
             wait(futures)
         return [first, *(future.result() for future in futures)]
+
+    def for_each(self, function: Callable[[S], object], items: Sequence[S]) -> None:
+        """Call a function for each item, where every thread takes an equal share of the items."""
+        n = self.n_threads if self._executor is not None else 1
+
+        def call(share: Sequence[S]) -> None:
+            for item in share:
+                function(item)
+
+        self.run([functools.partial(call, items[i::n]) for i in range(min(n, len(items)))])

@@ -14,7 +14,8 @@ from skmaxent._storage._standardisation import Standardisation
 
 def problem(X, y, K, weights=None, fit_intercept=True, strength=0.1, **options):
     """The objective with a ridge of the given strength, for codes y of K classes."""
-    blocks = RowBlocks(X, y, weights, n_logits=1 if K == 2 else K)
+    workers = options.pop("workers", None)
+    blocks = RowBlocks(X, y, weights, n_logits=1 if K == 2 else K, workers=workers)
     ridge = Ridge(np.full(X.shape[1], strength))
     given = {name: options.pop(name) for name in ("center", "scale") if name in options}
     columns = Standardisation.of(X.shape[1], fit_intercept=fit_intercept, **given)

@@ -13,6 +13,7 @@ from skmaxent._solvers import _class_blocks, _preconditioner_choice
 from skmaxent._solvers._class_blocks import ClassBlockPreconditioner, _invert_triangle
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._storage._standardisation import Standardisation
+from skmaxent._storage._threads import Workers
 
 TOL = 1e-2
 
@@ -177,3 +178,14 @@ def test_the_inverse_of_a_triangle(n):
     _invert_triangle(found)
     expected = np.linalg.inv(L)
     np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_blocks_are_the_same_with_several_threads():
+    G = np.random.default_rng(5).normal(size=(4, 7))
+    solutions = []
+    for n_threads in (1, 3):
+        with Workers(n_threads) as workers:
+            objective = softmax_objective(workers=workers)
+            point = objective.at(np.zeros(objective.shape))
+            solutions.append(ClassBlockPreconditioner(point, objective).solve(G))
+    np.testing.assert_allclose(solutions[1], solutions[0], rtol=1e-4)
