@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmaxent._callbacks import CallbackSupport
 from skmaxent._estimators import _inference_kinds
 from skmaxent._estimators._fit_classifier import fit_classifier
-from skmaxent._estimators._linear_classifier import LinearClassifier
+from skmaxent._estimators._linear_classifier import LinearClassifier, labels_of
 from skmaxent._estimators._removed_parameters import accepts_removed
 from skmaxent._estimators._survey_rows import rows_of_survey
 from skmaxent._inference._results import InferenceResults, with_variables
@@ -495,6 +495,6 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             subpopulation,
         )
         check_is_fitted(self)
-        data, options = rows_of_survey(data, options, self.classes_)
+        data, options = rows_of_survey(data, options, labels_of(self))
         results = _inference_kinds.inference(self, data, options)
         return results if data.is_lazy else with_variables(results, data.X, data.offset)

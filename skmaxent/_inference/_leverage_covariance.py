@@ -15,6 +15,7 @@ from skmaxent._leverage._leverages import Leverages, RowLeverages, shares_of
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._objective import Point
 from skmaxent._objective._terms import ridge_terms
+from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
 
 # The power of I - Λ_i A_i, the identity minus the hat matrix of a row, by which the residual of the
@@ -69,7 +70,8 @@ def _corrected_products(
     if not n_outcomes:
         return (_products(rows, power, factor),)
     model = rows.context.likelihood
-    shares = np.asarray(model.outcomes(model.dense_targets(rows.context.block.targets)), float)
+    targets = on_host(rows.context.block.targets)
+    shares = np.asarray(model.outcomes(model.dense_targets(targets)), float)
     parts = [
         _products(rows.with_outcome(k), power, factor * np.sqrt(shares[k]))
         for k in range(n_outcomes)
@@ -83,7 +85,7 @@ def _products(rows: RowLeverages, power: float, factor: Array) -> Array:
     `factor` has the shape (n_rows,).
     """
     residual = rows.adjusted(power) * factor[:, None]
-    X = np.asarray(rows.context.rows)
+    X = np.asarray(on_host(rows.context.rows))
     X = X if rows.context.model.standardisation.fit_intercept else X[:-1]
     U = (residual.T[:, None, :] * X).reshape(-1, X.shape[1])
     return np.asarray(U @ U.T)

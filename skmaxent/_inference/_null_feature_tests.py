@@ -7,6 +7,7 @@ import numpy as np
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._leverages import RowLeverages
 from skmaxent._leverage._reference_coding import against_last
+from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
 
 
@@ -15,7 +16,7 @@ def check_equal_rows(fit: FittedRows) -> None:
     blocks, observations = fit.training.blocks, fit.training.data.observations
     weights = getattr(blocks, "weights", None)
     is_weighted = any(
-        given is not None and np.ptp(np.asarray(given, dtype=float)) > 0.0
+        given is not None and np.ptp(np.asarray(on_host(given), dtype=float)) > 0.0
         for given in (weights, observations)
     )
     has_several = observations is not None and bool((np.asarray(observations) != 1.0).any())
@@ -80,6 +81,7 @@ def _sums(rows: RowLeverages) -> tuple[Array, Array, Array]:
     The vectors x, (d + 1,), are the standardised rows with a one for the intercept. The sums have
     the shapes (r, r), (r, r) and (d + 1, d + 1).
     """
-    curvature, g, X = rows.curvature, rows.residual, np.asarray(rows.context.rows)
+    curvature, g = rows.curvature, rows.residual
+    X = np.asarray(on_host(rows.context.rows))
     terms_of_V = curvature - curvature @ rows.leverage @ curvature
     return terms_of_V.sum(axis=0), g.T @ g, X @ X.T

@@ -22,6 +22,7 @@ from skmaxent import (
     MaxentClassifierCV,
     MaxentObjective,
     MultilabelMaxentClassifier,
+    SurveyDesign,
     detect_separation,
     leave_one_out,
     maxent_path,
@@ -439,6 +440,9 @@ def test_multilabel_with_one_label_a_row():
         {"cov_type": "cluster", "groups": np.arange(3000) % 50},
         {"features": ["x1"]},
         {"method": "bootstrap", "n_bootstrap": 3},
+        {"cov_type": "HC2"},
+        {"cov_type": "HC3", "weights": "probability"},
+        {"design": SurveyDesign(psu=np.arange(3000) % 50)},
     ],
 )
 def test_inference(options):
@@ -448,6 +452,21 @@ def test_inference(options):
     there = clone(model).fit(put(X), put(y)).infer(put(X), put(y), **options)
     assert_allclose(there.summary()["std_err"], here.summary()["std_err"], rtol=1e-5)
     assert there.log_likelihood == pytest.approx(here.log_likelihood)
+
+
+def test_inference_for_counts_and_offsets():
+    X, y = noisy(3000)
+    K = y.max() + 1
+    counts = np.eye(K)[y] + np.eye(K)[(y + np.arange(3000)) % K]
+    offset = np.random.default_rng(7).normal(size=(3000, K))
+    design = SurveyDesign(psu=np.arange(3000) % 50)
+    model = MaxentClassifier(C=np.inf, tol=1e-8)
+    here = clone(model).fit(X, counts, offset=offset)
+    there = clone(model).fit(put(X), put(counts), offset=put(offset))
+    for options in ({"cov_type": "HC3"}, {"design": design}):
+        found = there.infer(put(X), put(counts), offset=put(offset), **options).std_errors
+        expected = here.infer(X, counts, offset=offset, **options).std_errors
+        assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_what_is_made_of_inference():
@@ -464,6 +483,8 @@ def test_what_is_made_of_inference():
     assert_allclose(found[0]["chi2"], found[1]["chi2"], rtol=1e-6)
     tests = [results.likelihood_ratio_test() for results in (there, here)]
     assert_allclose(tests[0]["chi2"], tests[1]["chi2"], rtol=1e-6)
+    nulls = [results.null_feature_test() for results in (there, here)]
+    assert_allclose(nulls[0]["chi2"], nulls[1]["chi2"], rtol=1e-6)
     ends = [results.profile_conf_int(features=["x1"]) for results in (there, here)]
     assert_allclose(ends[0], ends[1], rtol=1e-5)
 
