@@ -42,30 +42,33 @@ def corrected_score_products(
         "probability", each row has, and its weight is a factor of its score.
     """
     terms = ridge_terms(np.zeros(point.objective.blocks.n_features))
-    scale, by_observation = training.data.scale, weights == "frequency"
-    shares = shares_of(training.data.observations) if by_observation else None
+    data, by_observation = training.data, weights == "frequency"
+    scale, per_class = data.scale, by_observation and not training.blocks.has_codes
+    shares = shares_of(data.observations) if per_class else None
     leverages = Leverages(point, InverseHessian.at(point, terms), shares)
-    per_class = by_observation and not training.blocks.has_codes
     n_outcomes = len(training.classes) if per_class else 0
-    one = 1.0 / scale if by_observation else None
+    one: Array | None = np.array(1.0 / scale) if by_observation else None
+    if by_observation and not per_class and data.class_weight is not None:
+        one = np.minimum(data.class_weight, 1.0)[data.active] / scale
     (total,) = leverages.map_reduce(_corrected_products, POWERS[cov_type], n_outcomes, one)
     return np.asarray(total) * (scale if by_observation else scale**2)
 
 
 def _corrected_products(
-    rows: RowLeverages, power: float, n_outcomes: int, one: float | None
+    rows: RowLeverages, power: float, n_outcomes: int, one: Array | None
 ) -> tuple[Array]:
     """Return Σ u uᵀ over the corrected scores u of the rows of a block.
 
     `power` is that of `RowLeverages.adjusted`. `n_outcomes` is the number of classes if each
     observation of a table of counts has its own score; it is 0 if each row has one class or, as a
-    unit, one score. `one` is the largest weight of an observation, as the objective stores weights:
-    the weight of a row is then the number of its scores. If it is None, the weight is a factor of
-    the score.
+    unit, one score. `one` is the largest weight of an observation, as the objective stores weights,
+    or an array (n_classes,) of those of each class: the weight of a row is then the number of its
+    scores. If it is None, the weight is a factor of the score.
     """
     factor = rows.weights
     if one is not None:
-        rows = replace(rows, left_out=np.minimum(rows.left_out, one))
+        codes = on_host(rows.context.block.targets).astype(np.intp) if one.ndim else ()
+        rows = replace(rows, left_out=np.minimum(rows.left_out, one[codes]))
         factor = np.sqrt(rows.weights)
     if not n_outcomes:
         return (_products(rows, power, factor),)

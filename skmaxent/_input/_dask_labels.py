@@ -95,6 +95,7 @@ class Labelled(CheckedChunks):
             model,
             # A nested function would keep variables of this frame alive in the traceback of errors.
             partial(stored, active, None if is_unchanged else factors, model.n_logits),
+            class_weight=class_weight,
         )
 
     def _stored(

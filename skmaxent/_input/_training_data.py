@@ -52,6 +52,8 @@ class TrainingData:
     class_shares : ndarray of shape (n_samples, n_classes) or None
         The observed shares of the classes in each row, if class weights made the targets of a table
         of counts differ from them.
+    class_weight : ndarray of shape (n_classes,) or None
+        The class weights; None stands for ones.
     """
 
     classes: Array
@@ -64,6 +66,7 @@ class TrainingData:
     storage: Callable[[Workers], Storage]
     observations: Array | None = None
     class_shares: Array | None = None
+    class_weight: Array | None = None
 
     def __post_init__(self) -> None:
         """Raise MemoryError if memory has no room for the coefficients."""
@@ -123,6 +126,7 @@ def data_in_memory(
         ),
         observed.per_row(sample_weight),
         _shares(observed, None)[0] if is_reweighted else None,
+        class_weight,
     )
 
 

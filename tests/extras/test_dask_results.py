@@ -48,11 +48,12 @@ def test_effects_and_intervals_of_chunks(scheduler, offset, at):
     assert list(found)[:4] == ["0_probability", "0_lower", "0_upper", "1_probability"]
 
 
+@pytest.mark.parametrize("class_weight", [None, {0: 0.4, 1: 1.7}])
 @pytest.mark.parametrize("weights", ["frequency", "probability"])
 @pytest.mark.parametrize("kind", ["HC2", "HC3"])
-def test_leverages_of_chunks_are_those_of_observations(kind, weights):
+def test_leverages_of_chunks_are_those_of_observations(kind, weights, class_weight):
     s = 3.0 * WEIGHTS
-    exact = MaxentClassifier(C=np.inf, tol=1e-9)
+    exact = MaxentClassifier(C=np.inf, tol=1e-9, class_weight=class_weight)
     expected = exact.fit(X, Y, s).infer(X, Y, s, cov_type=kind, weights=weights).covariance
     chunks = lazy(X), lazy(Y), lazy(s)
     found = exact.fit(*chunks).infer(*chunks, cov_type=kind, weights=weights).covariance
