@@ -48,6 +48,7 @@ def test_effects_and_intervals_of_chunks(scheduler, offset, at):
     assert list(found)[:4] == ["0_probability", "0_lower", "0_upper", "1_probability"]
 
 
+@pytest.mark.filterwarnings("ignore:class_weight multiplies the rows:UserWarning")
 @pytest.mark.parametrize("class_weight", [None, {0: 0.4, 1: 1.7}])
 @pytest.mark.parametrize("weights", ["frequency", "probability"])
 @pytest.mark.parametrize("kind", ["HC2", "HC3"])
