@@ -67,8 +67,10 @@ def _corrected_products(
     """
     factor = rows.weights
     if one is not None:
-        codes = on_host(rows.context.block.targets).astype(np.intp) if one.ndim else ()
-        rows = replace(rows, left_out=np.minimum(rows.left_out, one[codes]))
+        largest = np.asarray(on_host(one), dtype=float)
+        if largest.ndim:
+            largest = largest[np.asarray(on_host(rows.context.block.targets), dtype=np.intp)]
+        rows = replace(rows, left_out=np.minimum(rows.left_out, largest))
         factor = np.sqrt(rows.weights)
     if not n_outcomes:
         return (_products(rows, power, factor),)

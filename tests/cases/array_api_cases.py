@@ -469,6 +469,15 @@ def test_inference_for_counts_and_offsets():
         assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:class_weight multiplies the rows:UserWarning")
+def test_leverages_with_class_weights():
+    X, y = noisy(3000)
+    model = MaxentClassifier(C=np.inf, tol=1e-8, class_weight={0: 0.4})
+    here = clone(model).fit(X, y).infer(X, y, cov_type="HC3")
+    there = clone(model).fit(put(X), put(y)).infer(put(X), put(y), cov_type="HC3")
+    assert_allclose(there.std_errors, here.std_errors, rtol=1e-5)
+
+
 def test_what_is_made_of_inference():
     X, y = noisy(3000)
     model = MaxentClassifier(C=np.inf, tol=1e-8)
