@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
+from skmaxent._objective._derivative_kernels import NEARLY_ONE
 from skmaxent._objective._kernel_context import Probabilities
 from skmaxent._objective._likelihood import Likelihood
-from skmaxent._objective._objective import NEARLY_ONE, MultinomialObjective, Point
+from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._storage._arrays import EPS, empty
 from skmaxent._storage._block import Block
 from skmaxent._storage._storage import Storage

@@ -23,15 +23,18 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import DTypeLike
 
+from skmaxent._objective._derivative_kernels import (
+    hessian_product,
+    information,
+    value_and_gradient,
+)
 from skmaxent._objective._kernel_context import (
-    KernelContext,
     ModelAtPoint,
     Probabilities,
     in_context,
 )
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._penalty import Ridge
-from skmaxent._storage._arrays import full
 from skmaxent._storage._standardisation import Standardisation
 from skmaxent._storage._storage import Storage
 from skmaxent._typing import Array
@@ -48,11 +51,6 @@ COPY_BYTES = 1 << 28
 LEAST_FLOAT32_RIDGE = 1e-5
 # Number of Hessian products after which the copy is made: it costs about as much as two products.
 COPY_PRODUCTS = 2
-# For probabilities above this one, 1 - p is computed from the logits: the difference would lose
-# four or more of its digits.
-NEARLY_ONE = 1.0 - 1e-4
-# Bytes of the temporary array of weighted rows: it fits in the cache, and malloc reuses it.
-INFORMATION_BYTES = 1 << 19
 
 
 @dataclass
@@ -301,7 +299,7 @@ class MultinomialObjective:
         kept = Probabilities(self.likelihood, keeps=self.keeps)
         model = self.model_at(theta, kept)
         value, magnitude, coef_gradient, logit_gradient = self.blocks.map_reduce(
-            in_context, model, _value_and_gradient
+            in_context, model, value_and_gradient
         )
         self.counter.gradients += 1
         gradient = self.standardisation.gradient(coef_gradient, logit_gradient, self.total_weight)
@@ -398,7 +396,7 @@ class Point:
         objective = self.objective
         over = objective if exact else objective.float32_copy()
         coef_sums, logit_sums = self.map_reduce(
-            _hessian_product, *over.for_blocks(direction), over=over
+            hessian_product, *over.for_blocks(direction), over=over
         )
         objective.counter.hessian_products += 1
         out = over.standardisation.gradient(coef_sums, logit_sums, over.total_weight)
@@ -425,83 +423,5 @@ class Point:
             other. Softmax leaves out the last class, so that the matrix is not singular.
         """
         over = self.objective if sample is None else sample
-        (H,) = self.map_reduce(_information, dtype, over=over)
+        (H,) = self.map_reduce(information, dtype, over=over)
         return np.asarray(H / over.total_weight)
-
-
-def _value_and_gradient(context: KernelContext) -> tuple[Any, ...]:
-    """Return a block's weighted loss, the scale of its rounding, and its gradient (a kernel).
-
-    The scale of rounding is the weighted sum of |log-normaliser|. The gradient is given by
-    Σ g_i x_iᵀ (R, d) and Σ g_i (R,), where g_i is the weighted gradient of the loss of row i with
-    respect to its logits.
-    """
-    block, likelihood, kept = context.block, context.likelihood, context.model.probabilities
-    Z = context.logits()
-    target = likelihood.target_sum(Z, block.targets)
-    normaliser = likelihood.probabilities(Z)
-    losses = normaliser - target
-    if kept.keeps:
-        kept.keep(block, Z)
-        Z = Z.copy()
-    likelihood.subtract_targets(Z, block.targets)
-    if block.weights is None:
-        value = losses.sum(dtype=np.float64)
-        magnitude = np.abs(normaliser).sum(dtype=np.float64)
-    else:
-        value = np.dot(losses.astype(np.float64), block.weights)
-        magnitude = np.dot(np.abs(normaliser), block.weights)
-        Z *= block.weights
-    return value, magnitude, block.weighted_sums(Z), Z.sum(axis=1, dtype=np.float64)
-
-
-def _hessian_product(context: KernelContext, coef: Array, intercept: Array) -> tuple[Any, ...]:
-    """Return a block's sums Σ g_i x_iᵀ (R, d) and Σ g_i (R,) of a Hessian product (a kernel).
-
-    `coef` (R, d) and `intercept` (R,) are the direction. g_i is the weighted curvature of row i
-    times the change of its logits along the direction.
-    """
-    block = context.block
-    changes = block.logits_without_offset(coef, intercept)
-    U = context.likelihood.curvature(context.probabilities, changes)
-    if block.weights is not None:
-        U *= block.weights
-    return block.weighted_sums(U), U.sum(axis=1, dtype=np.float64)
-
-
-def _information(context: KernelContext, dtype: DTypeLike) -> tuple[Array]:
-    """Return Σ_i s_i H_i ⊗ x̃_i x̃_iᵀ of a block, (r (d + 1), r (d + 1)) (a kernel).
-
-    s_i is the weight of row i, H_i its curvature in the r free logits, and x̃_i its standardised
-    features and a one. The products are computed in `dtype` and added up in float64.
-    """
-    block, likelihood = context.block, context.likelihood
-    P = context.probabilities.astype(np.float64, copy=False)
-    r, n_rows = likelihood.n_free, P.shape[1]
-    # Where p is nearly one, 1 - p has few correct digits, and the squared features of an outlier
-    # would magnify the error. The complement comes from the negative logits instead.
-    complements = None
-    if not likelihood.is_coupled and n_rows and P.max() > NEARLY_ONE:
-        complements = -context.logits().astype(np.float64)
-        likelihood.probabilities(complements)
-    X = context.rows.astype(dtype, copy=False)
-    width = len(X)
-    H = full((r, width, r, width), 0.0, np.float64, X)
-    step = max(256, INFORMATION_BYTES // (8 * r * width))
-    for start in range(0, n_rows, step):
-        rows = slice(start, start + step)
-        for k in range(r):
-            # One large product for all pairs of logit k with the n_pairs logits from k on.
-            if complements is None:
-                curvature = likelihood.curvature_row(P[:, rows], k)
-            else:
-                curvature = (P[k, rows] * complements[k, rows])[None]
-            if block.weights is not None:
-                curvature *= block.weights[rows]
-            n_pairs = len(curvature)
-            curvature = curvature.astype(dtype, copy=False)
-            Y = (curvature[:, None, :] * X[:, rows]).reshape(n_pairs * width, -1)
-            H[k : k + n_pairs, :, k, :] += (Y @ X[:, rows].T).reshape(n_pairs, width, width)
-    for k in range(r):  # the other triangle, by symmetry
-        H[k, :, k + 1 :, :] = H[k + 1 :, :, k, :].transpose(2, 0, 1)
-    return (H.reshape(r * width, r * width),)

@@ -319,7 +319,7 @@ def test_what_travels_has_the_size_of_the_coefficients(monkeypatch):
 
     monkeypatch.setattr("skmaxent._storage._chunked_rows.reduced", counting)
     model = MaxentClassifier(solver="newton-cg").fit(*chunked(X, y, chunks=6000))
-    assert "_value_and_gradient" in passes and "_hessian_product" in passes
+    assert "value_and_gradient" in passes and "hessian_product" in passes
     assert max(sizes) < 20 * (model.coef_.nbytes + 1000)
     assert len(passes) < 40
 
