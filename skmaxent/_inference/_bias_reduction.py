@@ -74,30 +74,60 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
     spread = minimise(problem.with_penalty(ridge), quiet).point.theta
     # With many rows the likelihood, which has one maximum, dominates the prior. It need not do so
     # for few rows of large weights, which may be nearly separated.
-    n_different = min(n_rows, problem.objective.blocks.n_samples)
-    others: list[Solution] = []
-    for i in range(2 if ascents.joins_at_once(spread) else 0, 4 if n_different < FEW_ROWS else 1):
-        half = np.asfortranarray(0.5 * best.point.theta)
-        start = (spread, problem.null.theta, problem.origin(), half)[i]
+    has_few_rows = min(n_rows, problem.objective.blocks.n_samples) < FEW_ROWS
+    maxima = _Maxima(best, ascents, quiet, n_rows)
+    if not ascents.joins_at_once(spread):
+        maxima.search(spread)
+        if has_few_rows:
+            maxima.search(problem.null.theta, is_steepest=True)
+    if has_few_rows:
+        maxima.search(problem.origin())
+        maxima.search(np.asfortranarray(0.5 * maxima.best.point.theta))
+    return maxima.solution()
+
+
+class _Maxima:
+    """The maxima that searches from several starts find.
+
+    Attributes
+    ----------
+    best : Solution
+        The end of a search where the penalised likelihood is highest.
+    """
+
+    def __init__(self, first: Solution, ascents: _Ascents, options: Options, n_rows: float) -> None:
+        self.best = first
+        self._ascents, self._options, self._n_rows = ascents, options, n_rows
+        self._others: list[Solution] = []
+
+    def search(self, theta: Array, *, is_steepest: bool = False) -> None:
+        """Search from θ, (n_logits, n_features + 1); the arguments are those of `_Ascents.maximum`.
+
+        If the information is singular at θ, there is no search.
+        """
         try:
-            found = ascents.maximum(start, quiet, is_steepest=i == 1)
+            found = self._ascents.maximum(theta, self._options, is_steepest=is_steepest)
         except _covariance.SingularInformation:
-            continue
-        gain = n_rows * (best.value - found.value)
+            return
+        gain = self._n_rows * (self.best.value - found.value)
         if gain > SAME:
-            best, found = found, best
-        if abs(gain) > SAME + _largest_gain(found, options.tol) + _largest_gain(best, options.tol):
-            others.append(found)
-    if not others:
-        return best
-    other = min(others, key=lambda one: one.value)
-    remark = (
-        "The likelihood penalised by bias_reduction has more than one maximum: the coefficients "
-        f"are those of the higher one that was found, where the penalised log-likelihood is "
-        f"{-n_rows * best.value:.6g}; at another it is {-n_rows * other.value:.6g}. There are too "
-        "few rows to tell them apart."
-    )
-    return replace(best, remark=remark)
+            self.best, found = found, self.best
+        tol = self._options.tol
+        if abs(gain) > SAME + _largest_gain(found, tol) + _largest_gain(self.best, tol):
+            self._others.append(found)
+
+    def solution(self) -> Solution:
+        """Return the best end of a search, with a remark if there are other maxima."""
+        if not self._others:
+            return self.best
+        other = min(self._others, key=lambda one: one.value)
+        remark = (
+            "The likelihood penalised by bias_reduction has more than one maximum: the "
+            "coefficients are those of the higher one that was found, where the penalised "
+            f"log-likelihood is {-self._n_rows * self.best.value:.6g}; at another it is "
+            f"{-self._n_rows * other.value:.6g}. There are too few rows to tell them apart."
+        )
+        return replace(self.best, remark=remark)
 
 
 def _largest_gain(end: Solution, tol: float) -> float:
