@@ -111,8 +111,11 @@ class Likelihood(Protocol):
         has. Otherwise β is zero.
         """
 
-    def inverse_curvature(self, shares: Array) -> Array:
-        """Return the pseudo-inverse (n_logits, n_logits) of the curvature at p = `shares`."""
+    def root_of_inverse_curvature(self, shares: Array) -> Array:
+        """Return a matrix L (n_logits, n_logits) for which LᵀL inverts the curvature at `shares`.
+
+        LᵀL is a pseudo-inverse of the curvature H: H LᵀL H = H.
+        """
 
     def largest_curvature(self, shares: Array) -> float:
         """Return an upper bound on the eigenvalues of the curvature at p = `shares`."""
@@ -258,31 +261,33 @@ class Softmax:
         alpha = curvature / np.maximum(1.0 - shares, curvature)
         return alpha, alpha / alpha.sum()
 
-    def inverse_curvature(self, shares: Array) -> Array:
-        # The pseudo-inverse is J diag(1/π) J with J = I - 11ᵀ/K and π the shares: for contrasts u,
-        # which sum to zero, v = diag(1/π) u solves (diag π - π πᵀ) v = u.
-        inverse = np.diag(1.0 / shares)
-        inverse -= inverse.mean(axis=0)
-        return np.asarray(inverse - inverse.mean(axis=1)[:, None])
+    def root_of_inverse_curvature(self, shares: Array) -> Array:
+        # For contrasts u, which sum to zero, v = diag(1/π) u solves (diag π - π πᵀ) v = u. L is
+        # diag(1/√π) (I - 11ᵀ/K).
+        K = len(shares)
+        return np.asarray((np.eye(K) - 1.0 / K) / np.sqrt(_positive(shares))[:, None])
 
     def largest_curvature(self, shares: Array) -> float:
         return float(shares.max())
 
     def least_curvature(self, P: Array, shares: Array) -> Array:
-        return (P / shares[:, None]).min(axis=0)
+        return (P / _positive(shares)[:, None]).min(axis=0)
 
     def largest_range(self, shares: Array) -> float:
-        # The range of u_k - u_l is √(1/p_k + 1/p_l), largest for the two least shares. A share may
-        # underflow to zero.
-        with np.errstate(divide="ignore"):
-            return float(np.sqrt((1.0 / np.partition(shares, 1)[:2]).sum()))
+        # The range of u_k - u_l is √(1/p_k + 1/p_l), largest for the two least shares.
+        return float(np.sqrt((1.0 / _positive(np.partition(shares, 1)[:2])).sum()))
 
     def outcomes(self, shares: Array, change: bool = False) -> Array:
         return shares
 
     def null_intercept(self, shares: Array) -> Array:
-        logs = np.log(np.maximum(shares, LEAST_PROBABILITY))
+        logs = np.log(_positive(shares))
         return np.asarray(logs - logs.mean())
+
+
+def _positive(shares: Array) -> Array:
+    """Return shares whose reciprocals are finite: those that underflow become the least ones."""
+    return np.maximum(shares, LEAST_PROBABILITY)
 
 
 def _with_finite_logit(shares: Array) -> Array:
@@ -292,7 +297,7 @@ def _with_finite_logit(shares: Array) -> Array:
 
 def _variance(shares: Array) -> Array:
     """Return p (1 - p) for shares p, positive also where p rounds to 0 or 1."""
-    return np.maximum(shares, LEAST_PROBABILITY) * np.maximum(1.0 - shares, LEAST_COMPLEMENT)
+    return _positive(shares) * np.maximum(1.0 - shares, LEAST_COMPLEMENT)
 
 
 class Sigmoids:
@@ -347,8 +352,8 @@ class Sigmoids:
     def simplex_curvature(self, curvature: Array, shares: Array) -> tuple[Array, Array]:
         return curvature, np.zeros_like(curvature)
 
-    def inverse_curvature(self, shares: Array) -> Array:
-        return np.diag(1.0 / _variance(shares))
+    def root_of_inverse_curvature(self, shares: Array) -> Array:
+        return np.diag(1.0 / np.sqrt(_variance(shares)))
 
     def largest_curvature(self, shares: Array) -> float:
         return float(_variance(shares).max())

@@ -56,7 +56,7 @@ class HessianBound:
     null : ndarray of shape (p - rank, p)
         A basis of the null space of M, or of G.
     between : ndarray of shape (R, R) or None
-        A pseudo-inverse of A; None if M is not a Kronecker product.
+        betweenᵀ between is a pseudo-inverse of A; None if M is not a Kronecker product.
     largest_range : float
         The largest range over classes, for any row, of the change of the logits by a step of unit
         length in M; infinite where steps in the null space of M change logits.
@@ -81,8 +81,9 @@ class HessianBound:
             if (np.abs(gradient @ self.null.T) > room).any():
                 return np.inf
         seen = gradient @ self.root.T
-        square = inner(seen, seen if self.between is None else self.between @ seen)
-        return float(np.sqrt(max(square, 0.0)))
+        if self.between is not None:
+            seen = self.between @ seen
+        return float(np.sqrt(inner(seen, seen)))
 
 
 @dataclass
@@ -284,7 +285,7 @@ def kronecker_bound(point: Point, shares: Array, ridge: Array) -> HessianBound |
     largest = likelihood.largest_range(shares) * float(np.sqrt(leverage * FLOAT32_ROOM))
     if len(null) and not _are_null_directions(objective, null):
         largest = np.inf
-    return HessianBound(root, null, likelihood.inverse_curvature(shares), largest)
+    return HessianBound(root, null, likelihood.root_of_inverse_curvature(shares), largest)
 
 
 def _shifted_inverse_root(G: Array) -> Array | None:

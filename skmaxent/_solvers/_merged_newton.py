@@ -109,8 +109,8 @@ class _MergedNewton:
     merged : MergedRows
     single : MergedObjective
         The objective over the merged rows, in float32.
-    inverse_curvature : ndarray of shape (R, R)
-        The inverse of the Hessian of the null model with respect to the intercepts.
+    between : ndarray of shape (R, R)
+        betweenᵀ between inverts the Hessian of the null model with respect to the intercepts.
     """
 
     def __init__(self, problem: Problem, options: Options, record: Record) -> None:
@@ -126,7 +126,7 @@ class _MergedNewton:
         assert isinstance(blocks, RowBlocks), "merged rows are in memory"
         self.merged = MergedRows.of(blocks, np.where(varying, factors, 0.0))
         shares = problem.means.shares
-        self.inverse_curvature = self.objective.likelihood.inverse_curvature(shares)
+        self.between = self.objective.likelihood.root_of_inverse_curvature(shares)
         self.single = MergedObjective(self.objective, self.merged)
 
     def run(self, theta: Array | None) -> Outcome | Array:
@@ -240,7 +240,7 @@ class _MergedNewton:
         gradient in float32 is that with respect to V, and one in float64 that with respect to θ.
         """
         coef, intercept = gradient[:, :-1], gradient[:, -1].astype(np.float64)
-        squares = float(intercept @ self.inverse_curvature @ intercept)
+        squares = float(np.square(self.between @ intercept).sum())
         if gradient.dtype == SINGLE:
             squares += inner(coef, coef) / self.strength
         else:
