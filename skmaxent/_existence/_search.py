@@ -30,7 +30,11 @@ MAX_FACES = 100
 
 
 def verdict(
-    directions: Directions, theta: Array, candidates: tuple[Array, ...] = ()
+    directions: Directions,
+    theta: Array,
+    candidates: tuple[Array, ...] = (),
+    *,
+    uses_programs: bool = True,
 ) -> tuple[Verdict, Array | None]:
     """Return whether a direction of recession exists, and the direction or None.
 
@@ -42,12 +46,16 @@ def verdict(
         overlap is proved.
     candidates : tuple of ndarray of shape (n_logits, n_features + 1)
         Directions that are tried first.
+    uses_programs : bool, default=True
+        Whether linear programs decide where `theta` and the candidates prove nothing. What linear
+        programs leave open hardly depends on `theta`.
 
     Returns
     -------
     Verdict
         SEPARATED if there is a direction of recession, OVERLAP if it is proved that there is none,
-        and UNKNOWN if the problem is too large for the search or a linear program failed.
+        and UNKNOWN if the problem is too large for the search, or if linear programs failed or were
+        not used.
     ndarray of shape (R, n_features + 1) or None
         The direction, if there is one.
     """
@@ -61,6 +69,8 @@ def verdict(
         return Verdict.UNKNOWN, None
     if proves_overlap(directions, directions.rows_of_label(theta)):
         return Verdict.OVERLAP, None
+    if not uses_programs:
+        return Verdict.UNKNOWN, None
     return by_linear_programs(directions, directions.rows_of_label(theta))
 
 

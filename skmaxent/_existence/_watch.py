@@ -81,6 +81,8 @@ class Watch:
         # What is left to search. For several sigmoids, each of which is searched by itself, the
         # positions of labels; [None] for a softmax or a single logit; [] if nothing is left.
         self._open: list[int | None] = []
+        # Those of them that linear programs left open. Another θ would not change that.
+        self._undecided: set[int | None] = set()
         if objective.likelihood.smoothing or (low is None and objective.penalty.is_strict):
             return
         if low is not None and high is not None and not (low[:, :-1].any() or high[:, :-1].any()):
@@ -110,6 +112,7 @@ class Watch:
         other = copy.copy(self)
         other.separated, other.directions = [], []
         other._searches_left, other._open = MAX_SEARCHES, list(self._open)
+        other._undecided = set(self._undecided)
         return other
 
     def sees_complete_separation(self, theta: Array, loss: float) -> bool:
@@ -222,7 +225,8 @@ class Watch:
 
         `theta` are coefficients and `step` is the first direction to try, both of shape
         (R, n_features + 1). Results are appended to `separated` and `directions`. Labels whose
-        classes are proved to overlap are not searched again.
+        classes are proved to overlap are not searched again, and linear programs are used once for
+        each label.
         """
         self._searches_left -= 1
         if self._is_free:
@@ -235,12 +239,15 @@ class Watch:
             theta, step = self._aliased.with_zeros(theta), self._aliased.with_zeros(step)
         for label in list(self._open):
             part = self._directions_of(label)
-            decided, direction = verdict(part, theta, (step,))
+            has_programs = label not in self._undecided
+            decided, direction = verdict(part, theta, (step,), uses_programs=has_programs)
             if direction is not None:
                 self.separated += part.winners(direction)
                 self.directions.append(direction)
             elif decided is Verdict.OVERLAP:
                 self._open.remove(label)
+            else:
+                self._undecided.add(label)
         return bool(self.separated)
 
 

@@ -12,7 +12,12 @@ import scipy.sparse as sp
 from scipy.optimize import linprog
 
 from skmaxent import detect_separation
-from skmaxent._existence import _linear_programs
+from skmaxent._existence import Watch, _linear_programs
+from skmaxent._objective._likelihood import Sigmoids
+from skmaxent._objective._objective import MultinomialObjective
+from skmaxent._objective._penalty import Ridge
+from skmaxent._storage._row_blocks import RowBlocks
+from skmaxent._storage._standardisation import Standardisation
 
 
 def pairs(X, T, fit_intercept):
@@ -135,3 +140,26 @@ def test_a_class_whose_rows_weigh_nothing_does_not_count():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(100, 2)), np.arange(100) % 3
     assert detect_separation(X, y, sample_weight=y != 2).kind == "none"
+
+
+def test_linear_programs_that_decide_nothing_are_not_repeated(monkeypatch):
+    n_programs = []
+
+    def undecided(*args):
+        n_programs.append(args)
+        return _linear_programs.Verdict.UNKNOWN, None
+
+    monkeypatch.setattr("skmaxent._existence._search.by_linear_programs", undecided)
+    monkeypatch.setattr("skmaxent._existence._search.proves_overlap", lambda *args: False)
+    rng = np.random.default_rng(0)
+    X, labels = rng.normal(size=(50, 2)), rng.integers(0, 2, size=(50, 4))
+    objective = MultinomialObjective(
+        RowBlocks(X, labels.astype(float), n_logits=4),
+        Sigmoids(4),
+        Ridge(np.zeros(2)),
+        Standardisation.of(2),
+    )
+    watch = Watch(objective)
+    for _ in range(3):
+        assert watch.kind_at_end(objective.zeros(), 1.0, 1.0) is None
+    assert len(n_programs) == 4
