@@ -1,6 +1,7 @@
 """Whether finite maximum-likelihood estimates exist, and whether they are unique."""
 
 from skmaxent._existence._aliased_columns import MOST_COLUMNS, Aliased, aliased_columns
+from skmaxent._existence._margins import STRICT_GAIN, RawDirection, logit_changes, rounding_scales
 from skmaxent._existence._separation import Separated, separation
 from skmaxent._existence._watch import (
     CLOSE_TO_OPTIMUM,
@@ -13,10 +14,14 @@ __all__ = [
     "CLOSE_TO_OPTIMUM",
     "MINIMUM_EXISTS",
     "MOST_COLUMNS",
+    "STRICT_GAIN",
     "Aliased",
+    "RawDirection",
     "Separated",
     "Watch",
     "aliased_columns",
     "largest_range_of_logits",
+    "logit_changes",
+    "rounding_scales",
     "separation",
 ]

@@ -117,9 +117,7 @@ class Directions:
 
     def raw(self, D: Array) -> RawDirection:
         """Return the direction D in the units of X instead of standardised columns."""
-        coef, intercept = (np.asarray(a, float) for a in self.objective.coefficients(D))
-        size = np.abs(D[:, -1]) + np.abs(coef) @ np.abs(self.objective.center)
-        return RawDirection(coef, intercept, size)
+        return RawDirection.of(self.objective, D)
 
     def pairs(self) -> Pairs:
         """Return the pairs of a row and a class that the face does not separate."""

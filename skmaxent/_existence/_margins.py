@@ -51,6 +51,13 @@ class RawDirection(NamedTuple):
     intercept: Array
     intercept_size: Array
 
+    @classmethod
+    def of(cls, objective: Any, D: Array) -> RawDirection:
+        """Return the direction D, (R, n_features + 1), of the standardised columns."""
+        coef, intercept = (np.asarray(a, float) for a in objective.coefficients(D))
+        size = np.abs(D[:, -1]) + np.abs(coef) @ np.abs(objective.center)
+        return cls(coef, intercept, size)
+
 
 class Pairs(NamedTuple):
     """An argument of the kernels: which pairs of a row and a class count.

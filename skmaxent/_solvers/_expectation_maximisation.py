@@ -26,7 +26,7 @@ from typing import Protocol
 
 import numpy as np
 
-from skmaxent._existence import Watch, largest_range_of_logits
+from skmaxent._existence import Watch
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers import UNBOUNDED, Options, Problem, Solution, Status, descend, minimise
@@ -35,6 +35,7 @@ from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._sampled import class_shares
 from skmaxent._solvers._set_loss import (
     SetObjective,
+    change_at_infinity,
     separates_sets,
     set_loss,
     with_expected_targets,
@@ -65,9 +66,8 @@ MOST_ITERATIONS = 20
 NEGLIGIBLE_SHARE, NEGLIGIBLE_NATS = 1e-7, 1e-9
 # A class vanishes if fewer rows than this are expected to have it.
 FEWEST_ROWS = 1e-3
-# Expected targets below this one may hide a direction along which the objective falls for ever; it
-# is followed until a logit has changed by each of FAR_LOGITS.
-TINY_TARGET, FAR_LOGITS = 1e-6, 10.0 ** np.arange(3, 10, 3)
+# Expected targets below this one may hide a direction along which the objective falls for ever.
+TINY_TARGET = 1e-6
 # Points at this multiple of the last step, at its square, and so on, are tried beyond its end.
 LONGER = 8.0
 # A decrease by less than this share of the objective counts as rounding.
@@ -91,9 +91,14 @@ def fit_sets(problem: Problem, options: Options) -> Solution:
     if options.max_iter == 0:
         # At coefficients of zero the expected targets are the uniform ones.
         return replace(minimise(problem, options), gap=float("nan"))
-    solution = _solution_of(_SetFit(problem, options))
-    vanishing = _vanishing_classes(problem.objective, solution.point.theta)
-    if solution.status is not Status.CONVERGED or not len(vanishing):
+    fit = _SetFit(problem, options)
+    solution = _solution_of(fit)
+    if solution.status in (*UNBOUNDED, Status.STOPPED):
+        return solution
+    if fit.is_lower_at_infinity(solution.point):
+        solution = replace(solution, status=Status.QUASI_SEPARATED)
+    vanishing = _vanishing_classes(problem.objective, solution.point.objective)
+    if solution.status not in (Status.CONVERGED, Status.QUASI_SEPARATED) or not len(vanishing):
         return solution
     remark = (
         "No row has one of the classes at positions "
@@ -116,14 +121,14 @@ def _solution_of(fit: _SetFit) -> Solution:
     return fit.solution(status)
 
 
-def _vanishing_classes(objective: MultinomialObjective, theta: Array) -> Array:
-    """Return the positions of the classes in sets that no row is expected to have at θ.
+def _vanishing_classes(objective: MultinomialObjective, expected: MultinomialObjective) -> Array:
+    """Return the positions of the classes in sets that no row is expected to have.
 
-    `objective` has uniform targets. A class that is the only possible one of a row does not vanish.
+    `objective` has uniform targets, and `expected` the expected ones. A class that is the only
+    possible one of a row does not vanish.
     """
     likelihood = objective.likelihood
     (largest,) = objective.blocks.map_reduce(_largest_targets, likelihood, combine=np.maximum)
-    expected = with_rows(objective, with_expected_targets(objective, theta))
     n_rows = class_shares(expected) * objective.blocks.effective_size
     return np.flatnonzero((largest > 0.0) & (largest < 1.0) & (n_rows < FEWEST_ROWS))
 
@@ -270,22 +275,15 @@ class _SetFit:
         end = descend_by_newton(self.thetas[-1], SetObjective(problem), self.record, self.tol)
         problem.objective.counter.gradients += len(self.record)
         self._start_at(end.theta, end.value)
-        expected = with_expected_targets(problem.objective, end.theta)
         status = end.status
         if status is not Status.STOPPED:
-            status = self._status_at_end(status, expected)
+            status = self._status_at_end(status)
+        expected = with_expected_targets(problem.objective, end.theta)
         point = with_rows(problem.objective, expected).at(end.theta)
         return self._solution_at(point, end.value, status)
 
-    def _status_at_end(self, status: Status, expected: RowBlocks) -> Status:
-        """Return the status of the fit after Newton's method.
-
-        Parameters
-        ----------
-        status : Status
-            That of Newton's method.
-        expected : RowBlocks
-            The rows with the expected targets at the end of Newton's method.
+    def _status_at_end(self, status: Status) -> Status:
+        """Return the status of the fit after Newton's method, which ended with `status`.
 
         Returns
         -------
@@ -293,50 +291,38 @@ class _SetFit:
             A kind of separation if it is proved; PRECISION if the total loss is so small that
             rounding errors hide its changes; otherwise `status`.
         """
-        blocks = self.problem.objective.blocks
-        assert isinstance(blocks, RowBlocks), "sets are in memory"
-        is_converged = self.uniform.status is Status.CONVERGED
-        # Probabilities that underflow leave expected targets of zero, which may separate classes.
-        if not (is_converged and _have_same_support(expected.targets, blocks.targets)):
+        if self.uniform.status is not Status.CONVERGED:
             step, _ = self._step(self.step_options, minimise)
             if step.status in UNBOUNDED:
                 return step.status
         if separates_sets(self.problem, self.thetas[-1]):
             return Status.SEPARATED
-        # Intercepts of vanishing classes decrease for ever, which `fit_sets` tells.
-        vanishing = _vanishing_classes(self.problem.objective, self.thetas[-1])
-        if not len(vanishing) and self._is_lower_at_infinity(expected):
-            return Status.QUASI_SEPARATED
-        if blocks.effective_size * self.value < SMALLEST_TOTAL:
-            return Status.PRECISION
-        return status
+        total = self.problem.objective.blocks.effective_size * self.value
+        return Status.PRECISION if total < SMALLEST_TOTAL else status
 
-    def _is_lower_at_infinity(self, expected: RowBlocks) -> bool:
-        """Return whether the objective far along a direction is no higher than at the iterate.
+    def is_lower_at_infinity(self, end: Point) -> bool:
+        """Return whether the objective is no higher at infinity, along a direction, than at an end.
 
-        It is a direction of recession for the expected targets without those below `TINY_TARGET`:
-        what these contribute to the loss of the sets may be less than what the direction gains.
+        It is a direction of recession for the expected targets of `end`, the end of the fit,
+        without those below `TINY_TARGET`: what these contribute to the loss of the sets may be less
+        than what the direction gains.
         """
+        blocks, expected = self.problem.objective.blocks, end.objective.blocks
+        assert isinstance(blocks, RowBlocks), "sets are in memory"
+        assert isinstance(expected, RowBlocks), "sets are in memory"
         targets = np.where(expected.targets < TINY_TARGET, 0.0, expected.targets)
         if targets.ndim == 1:
             targets = np.where(targets > 1.0 - TINY_TARGET, 1.0, targets)
         else:
             targets /= np.maximum(targets.sum(axis=1, keepdims=True), TINY_TARGET)
-        if _have_same_support(targets, expected.targets):
+        if _have_same_support(targets, blocks.targets):
             return False
-        theta, objective = self.thetas[-1], self.problem.objective
         rows = expected.with_targets(targets.astype(expected.dtype))
-        problem = _problem_of_rows(self.problem, rows)
-        found = minimise(problem, self.step_options, theta)
+        found = minimise(_problem_of_rows(self.problem, rows), self.step_options, end.theta)
         if found.status not in UNBOUNDED or not found.directions:
             return False
-        direction = found.directions[0]
-        (most,) = objective.blocks.map_reduce(
-            largest_range_of_logits, True, *objective.for_blocks(direction), combine=np.maximum
-        )
-        # A row far out has much larger logits than the others, which need longer steps.
-        steps = FAR_LOGITS / float(most)
-        return all(self._objective_at(theta + t * direction) <= self.value for t in steps)
+        # The penalty does not change along the direction.
+        return change_at_infinity(self.problem.objective, end.theta, found.directions[0]) <= 0.0
 
     def _step(self, options: Options, minimiser: _Minimiser) -> tuple[Outcome | Solution, float]:
         """Minimise for the expected targets at the present iterate, from there.

@@ -11,7 +11,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy.special import expit
 
+from skmaxent._existence import STRICT_GAIN, RawDirection, logit_changes, rounding_scales
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Ridge
 from skmaxent._solvers._precise import PreciseObjective
@@ -97,6 +99,21 @@ def set_loss(objective: MultinomialObjective, theta: Array) -> float:
     return float(loss) / objective.total_weight
 
 
+def change_at_infinity(objective: MultinomialObjective, theta: Array, direction: Array) -> float:
+    """Return by how much `set_loss` changes from θ to its limit far along a direction.
+
+    θ and the direction have the shape (R, d + 1). In the limit, a row has only those classes whose
+    logits grow fastest. If none of them is in the set of some row, the result is infinite. The
+    changes of rows are computed directly, because they may be far below the rounding errors of
+    their losses.
+    """
+    along = RawDirection.of(objective, direction)
+    coef, intercept = objective.coefficients(theta)
+    blocks = objective.in_float64().blocks
+    (change,) = blocks.map_reduce(_block_change_at_infinity, coef, intercept, along)
+    return float(change) / objective.total_weight
+
+
 def separates_sets(problem: Problem, theta: Array) -> bool:
     """Return whether θ proves complete separation of the sets.
 
@@ -170,11 +187,45 @@ def _write_expected_targets(block: Block, out: Array, coef: Array, intercept: Ar
 def _block_loss(block: Block, coef: Array, intercept: Array) -> KernelResult:
     """Return the weighted sum of -log P(S_i) over the rows of a block."""
     every, possible = _logits(block, coef, intercept)
-    outside = np.where(possible == -np.inf, every, -np.inf)
     # log(1 + e^d) for the log-odds d of the classes outside is accurate where they are unlikely.
-    odds = _logsumexp(outside) - _logsumexp(possible)
-    losses = np.logaddexp(0.0, odds.astype(np.float64))
+    losses = np.logaddexp(0.0, _log_odds_outside(every, possible).astype(np.float64))
     return (losses @ block.weights_or_ones(),)
+
+
+def _log_odds_outside(every: Array, possible: Array) -> Array:
+    """Return the log-odds, (rows,), of the classes outside of the sets, from those of `_logits`."""
+    outside = np.where(possible == -np.inf, every, -np.inf)
+    return _logsumexp(outside) - _logsumexp(possible)
+
+
+def _block_change_at_infinity(
+    block: Block, coef: Array, intercept: Array, direction: RawDirection
+) -> KernelResult:
+    """Return the weighted sum of the changes of -log P(S_i) far along a direction (a kernel)."""
+    every, possible = _logits(block, coef, intercept)
+    growth = logit_changes(block, direction)
+    if len(growth) == 1:
+        growth = np.concatenate([np.zeros_like(growth), growth])
+    is_left = growth.max(axis=0) - growth <= STRICT_GAIN * rounding_scales(block, direction)
+    odds = _log_odds_outside(every, possible)
+    outside = np.where(possible == -np.inf, every, -np.inf)
+    shift = _log_of_lost(possible, is_left) - _log_of_lost(outside, is_left)
+    # The difference of two losses would lose the digits of a small change.
+    small = np.log1p(expit(odds) * np.expm1(np.clip(shift, -1.0, 1.0)))
+    large = np.logaddexp(0.0, odds + shift) - np.logaddexp(0.0, odds)
+    changes = np.where(np.abs(shift) <= 1.0, small, large)
+    weights = block.weights_or_ones()
+    return (np.where(weights > 0.0, changes, 0.0) @ weights,)
+
+
+def _log_of_lost(Z: Array, is_left: Array) -> Array:
+    """Return by how much the logsumexp of logits (K, rows) falls without those that are not left.
+
+    The result, (rows,), is infinite if no finite logit is left, and zero if there is none at all.
+    """
+    left, lost = (_logsumexp(np.where(some, Z, -np.inf)) for some in (is_left, ~is_left))
+    odds = np.subtract(lost, left, out=np.full_like(lost, -np.inf), where=lost > -np.inf)
+    return np.logaddexp(0.0, odds)
 
 
 def _logsumexp(Z: Array) -> Array:

@@ -187,9 +187,9 @@ def test_sets_that_are_separated_have_no_optimum():
 def test_the_existence_of_an_optimum_is_not_proved_anew_at_each_step(monkeypatch):
     proofs = []
 
-    def counted(*args):
+    def counted(*args, **options):
         proofs.append(args)
-        return verdict(*args)
+        return verdict(*args, **options)
 
     monkeypatch.setattr("skmaxent._existence._watch.verdict", counted)
     rng = np.random.default_rng(3)
