@@ -29,8 +29,10 @@ def to_marginaleffects(results: InferenceResults) -> Any:
 
     The model has the variables of the data that `infer` got, so that dummies, interactions and
     splines of a pipeline or a formula follow their variables. Estimates and standard errors are
-    those of the methods `predictions`, `comparisons` and `slopes` of the results. However,
-    marginaleffects differentiates numerically and gives all rows equal weights by default.
+    those of the methods `predictions`, `comparisons` and `slopes` of the results. Intervals and
+    p-values use Student's t distribution with `df_tests` degrees of freedom, also for "CV2", where
+    the results have other degrees of freedom for each estimate. marginaleffects differentiates
+    numerically and gives all rows equal weights by default.
 
     Parameters
     ----------
@@ -256,12 +258,11 @@ def _marginaleffects() -> tuple[Any, Any, Any]:
     class SkmaxentModel(ModelAbstract):
         """Results of `infer` with the methods of ModelAbstract that marginaleffects calls."""
 
-        # Infinite, so that intervals have normal quantiles as those of the results.
-        df_resid = np.inf
-
         def __init__(self, results: InferenceResults, vault: Any, rows: _RowConverter) -> None:
             self._rows = rows
             super().__init__(results, vault)
+            # The degrees of freedom of t quantiles; infinitely many are normal quantiles.
+            self.df_resid = float(results.df_tests)
             reference = Reference.of(results.reference, np.array(results.classes, object))
             # Positions of the classes with a row of coefficients, all but the reference.
             self._logits = np.arange(len(results.classes))

@@ -13,7 +13,14 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from skmaxent import MaxentClassifier, datagrid, from_formula, infer, to_marginaleffects
+from skmaxent import (
+    MaxentClassifier,
+    SurveyDesign,
+    datagrid,
+    from_formula,
+    infer,
+    to_marginaleffects,
+)
 
 # marginaleffects calls a method that polars 2 has no longer.
 pytestmark = pytest.mark.filterwarnings(
@@ -47,6 +54,22 @@ def assert_same(theirs, ours, *keys, errors=ERRORS):
         np.testing.assert_allclose(
             found[name], expected[name], rtol=errors, atol=errors * scale, err_msg=name
         )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cov_type": "cluster", "groups": np.arange(len(DATA)) % 9, "use_t": True},
+        {"design": SurveyDesign(psu=np.arange(len(DATA)) % 9)},
+    ],
+)
+def test_few_clusters_have_quantiles_of_student(options):
+    few = infer(pipeline().fit(DATA, VOTE), DATA, VOTE, **options)
+    theirs = me.avg_comparisons(to_marginaleffects(few), variables="age")
+    ours = few.average_comparisons("age")
+    assert_same(theirs, ours)
+    p_values = theirs.to_pandas().sort_values("group")["p_value"]
+    np.testing.assert_allclose(p_values, ours.sort_values("class")["p_value"], rtol=1e-3)
 
 
 def test_predictions(results):
