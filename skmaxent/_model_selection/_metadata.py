@@ -26,10 +26,16 @@ def routed_metadata(
     """Return the metadata for the splitter and the scorer in `fit` or `score`.
 
     Without metadata routing the splitter gets `params`, which may contain `groups` in `fit` and
-    must be empty in `score`, and the scorer gets the weights.
+    must be empty in `score`, and the scorer gets the weights. The default score, for which
+    `scoring` is None, always gets the weights, because users have no scorer to set a request of.
     """
-    if _routing_enabled():
+    weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+    if _routing_enabled() and estimator.scoring is not None:
         return process_routing(estimator, method, sample_weight=sample_weight, **params)
+    if _routing_enabled():
+        routed = process_routing(estimator, method, **params) if params else {}
+        splitter = routed.get("splitter", Bunch(split=Bunch()))
+        return Bunch(splitter=splitter, scorer=Bunch(score=weights))
     unexpected = set(params) - ({"groups"} if method == "fit" else set())
     if unexpected:
         raise UnexpectedArguments(
@@ -37,17 +43,20 @@ def routed_metadata(
             "splitter or the scorer is only supported if enable_metadata_routing=True, set by "
             "sklearn.set_config; without it, fit passes groups to the splitter, and no more."
         )
-    weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     return Bunch(splitter=Bunch(split=params), scorer=Bunch(score=weights))
 
 
 def router_of(estimator: Any, scoring: Any) -> MetadataRouter:
-    """Return the routing from `fit` and `score` to the splitter and to the scorer `scoring`."""
+    """Return the routing from `fit` and `score` to the splitter and to the scorer `scoring`.
+
+    There is no scorer if `scoring` is None.
+    """
     to_splitter = MethodMapping().add(caller="fit", callee="split")
     to_scorer = MethodMapping().add(caller="fit", callee="score")
     to_scorer.add(caller="score", callee="score")
     router = MetadataRouter(owner=estimator).add_self_request(estimator)
     if not isinstance(estimator.cv, str):
         router.add(splitter=check_cv(estimator.cv, classifier=True), method_mapping=to_splitter)
-    router.add(scorer=check_scoring(estimator, scoring=scoring), method_mapping=to_scorer)
+    if scoring is not None:
+        router.add(scorer=check_scoring(estimator, scoring=scoring), method_mapping=to_scorer)
     return router

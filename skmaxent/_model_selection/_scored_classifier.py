@@ -85,4 +85,4 @@ class ScoredClassifier(LinearClassifier):
         sklearn.utils.metadata_routing.MetadataRouter
             The router of this estimator.
         """
-        return router_of(self, self.scoring or LOG_LOSS)
+        return router_of(self, self.scoring)

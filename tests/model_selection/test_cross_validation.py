@@ -247,6 +247,19 @@ def test_groups_and_weights_are_routed():
         pipeline.fit(X, y, sample_weight=WEIGHTS, groups=groups)
 
 
+def test_the_default_score_has_the_weights_of_the_fit_with_metadata_routing():
+    expected = MaxentClassifierCV(Cs=CS, cv=FOLDS).fit(X, y, WEIGHTS)
+    with config_context(enable_metadata_routing=True):
+        direct = MaxentClassifierCV(Cs=CS, cv=FOLDS).fit(X, y, sample_weight=WEIGHTS)
+        clf = MaxentClassifierCV(Cs=CS, cv=FOLDS).set_fit_request(sample_weight=True)
+        pipeline = make_pipeline(clf.set_score_request(sample_weight=True))
+        pipeline.fit(X, y, sample_weight=WEIGHTS)
+        scores = direct.score(X, y, WEIGHTS), pipeline.score(X, y, sample_weight=WEIGHTS)
+    for routed in (direct, pipeline[-1]):
+        np.testing.assert_allclose(routed.scores_, expected.scores_, rtol=1e-9)
+    np.testing.assert_allclose(scores, expected.score(X, y, WEIGHTS), rtol=1e-9)
+
+
 def test_names_sparse_data_and_processes():
     named = MaxentClassifierCV(Cs=4, l1_ratios=[1.0], penalty_factor={"proline": 0}).fit(WINE, KIND)
     assert named.coefs_paths_[0, 0, 0, :, list(WINE.columns).index("proline")].any()
