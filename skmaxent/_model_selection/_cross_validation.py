@@ -202,6 +202,7 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
     turns out to be too large for the standard error over the folds, and where the bounds leave open
     which penalty is chosen.
     Coefficients in `coefs_paths_` are only as accurate as the choice of the penalty needs.
+    The folds of small data in float64 are fitted together, and up to `tol`.
 
     **Dask collections.** Folds and results are those of the same rows in memory. Chunks are read
     once and stay where Dask keeps them. Each fold uses all rows, with weight zero for its held-out

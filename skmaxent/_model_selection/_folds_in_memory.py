@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from skmaxent._model_selection._path import data_grid, fit_path
 from skmaxent._model_selection._penalty_grid import PenaltyGrid
 from skmaxent._model_selection._rows_in_memory import RowsInMemory
 from skmaxent._model_selection._score_accuracy import HeldOutRows, ScoreAccuracy
+from skmaxent._model_selection._small_folds import fit_small_folds
 from skmaxent._sklearn import safe_indexing
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
@@ -102,11 +104,15 @@ class FoldsInMemory:
         return self._rows.total_weight(model)
 
     def run(self, jobs: Sequence[Job], grid: PenaltyGrid) -> Iterator[Fold]:
-        found: Iterator[Fold] = Parallel(n_jobs=self.n_jobs, return_as="generator")(
+        known = self.runner.run_together(jobs, grid, self.splits)
+        others: Iterator[Fold] = Parallel(n_jobs=self.n_jobs, return_as="generator")(
             delayed(self.runner.run)(job, grid, *self.splits[job.fold], n_folds=self.n_folds)
-            for job in jobs
+            for job, found in zip(jobs, known, strict=True)
+            if found is None
         )
-        return found
+        for found in known:
+            yield next(others) if found is None else found
+        yield from others  # none is left, which joblib has to know
 
     def presence(self) -> tuple[Array, Array]:
         there = np.array([self.runner.scored_classes(test) for _, test in self.splits])
@@ -192,6 +198,46 @@ class FoldRunner:
             task.end()
         return Fold(path, scores, known.total_weight(weights))
 
+    def run_together(
+        self, jobs: Sequence[Job], grid: PenaltyGrid, splits: list[tuple[Array, Array]]
+    ) -> list[Fold | None]:
+        """Fit and score the paths of small data together.
+
+        The scores are log-likelihoods without relaxed fits, of fits up to the `tol` of the models.
+        The result is None for each job that `run` has to do.
+        """
+        found: list[Fold | None] = [None] * len(jobs)
+        groups: dict[float | None, list[int]] = {}
+        for i, job in enumerate(jobs):
+            if job.cv_tol > 0.0 and self._has_all_classes(*splits[job.fold]):
+                groups.setdefault(job.model.l1_ratio, []).append(i)
+        for some in groups.values():
+            model, parts = jobs[some[0]].model, [splits[jobs[i].fold] for i in some]
+            paths = fit_small_folds(self.rows, model, [train for train, _ in parts], grid)
+            for i, path, (_, test) in zip(some, paths, parts, strict=True):
+                if path is not None:
+                    held_out = self._held_out(model, test, len(splits))
+                    scores, *_ = held_out.scores(path.coefs, path.intercepts)
+                    found[i] = Fold(path, scores[:, None], self._scored_weight(test))
+        return found
+
+    def _has_all_classes(self, train: Array, test: Array) -> bool:
+        """Return whether training rows have weight in all classes, and test rows in some."""
+        return bool(self.trained_classes(train).all() and self.scored_classes(test).any())
+
+    def _held_out(self, model: MaxentClassifier, test: Array, n_folds: int) -> HeldOutRows:
+        """Return the test rows at the positions `test`; the model knows the columns of X."""
+        X = check_data(FittedColumns.of(model), safe_indexing(self.rows.X, test))
+        offset = None if self.rows.offset is None else self.rows.offset[test]
+        observed, weights = self.rows.observed.rows(test), self._score_weights
+        return HeldOutRows(X, observed, None if weights is None else weights[test], offset, n_folds)
+
+    def _scored_weight(self, test: Array) -> float:
+        """Return the sum of the weights of the test rows at the positions `test`."""
+        weights = self._score_weights
+        observed = self.rows.observed.rows(test)
+        return observed.total_weight(None if weights is None else weights[test])
+
     def _training_rows(self, train: Array) -> dict[str, Any]:
         """Return the arguments of `fit_path` for the training rows, besides X and y."""
         return {
@@ -210,17 +256,9 @@ class FoldRunner:
         The arguments are those of `run`, and the scores are log-likelihoods without relaxed fits.
         The result is None if training rows lack a class, or if no test row has weight.
         """
-        observed, weights = self.rows.observed.rows(test), self._score_weights
-        weights = None if weights is None else weights[test]
-        if not self.trained_classes(train).all() or not self.scored_classes(test).any():
+        if not self._has_all_classes(train, test):
             return None
-
-        def held_out() -> HeldOutRows:
-            """Return the test rows."""
-            X = check_data(FittedColumns.of(job.model), safe_indexing(self.rows.X, test))
-            offset = None if self.rows.offset is None else self.rows.offset[test]
-            return HeldOutRows(X, observed, weights, offset, n_folds)
-
+        held_out = partial(self._held_out, job.model, test, n_folds)
         accuracy = ScoreAccuracy(held_out, job.cv_tol, job.model.tol)
         X, y = safe_indexing(self.rows.X, train), safe_indexing(self.rows.y, train)
         given = self._training_rows(train)
@@ -230,7 +268,7 @@ class FoldRunner:
         n_Cs = range(len(path.Cs))
         scores = np.array([[accuracy.scores[i]] for i in n_Cs])
         errors = np.array([accuracy.errors[i] for i in n_Cs])
-        return Fold(path, scores, observed.total_weight(weights), errors=errors)
+        return Fold(path, scores, self._scored_weight(test), errors=errors)
 
     def _log_likelihood(
         self,

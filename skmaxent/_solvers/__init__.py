@@ -7,6 +7,8 @@ from skmaxent._solvers._preconditioned import Evaluation, PreconditionedProblem
 from skmaxent._solvers._predicted_path import PredictedPath
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._record import Outcome, Record
+from skmaxent._solvers._small_batch import Points, SmallBatch, suits_small_batch
+from skmaxent._solvers._small_nonsmooth import MOST_STRENGTH
 from skmaxent._solvers._solution import (
     NEGLIGIBLE,
     UNBOUNDED,
@@ -19,6 +21,7 @@ from skmaxent._solvers._solution import (
 from skmaxent._solvers._strategy import descend, minimise
 
 __all__ = [
+    "MOST_STRENGTH",
     "NEGLIGIBLE",
     "NEWTON",
     "SOLVER_NAMES",
@@ -29,14 +32,17 @@ __all__ = [
     "Options",
     "Outcome",
     "Path",
+    "Points",
     "PreconditionedProblem",
     "PredictedPath",
     "Problem",
     "Record",
+    "SmallBatch",
     "Solution",
     "Status",
     "conjugate_gradients",
     "descend",
     "minimise",
     "resolve_solver",
+    "suits_small_batch",
 ]

@@ -58,7 +58,7 @@ class SmallEvaluation(NamedTuple):
     gradient: Array
 
 
-class _SmallRows:
+class SmallRows:
     """The rows of a small problem, with the products of their columns.
 
     Attributes
@@ -114,10 +114,10 @@ class SmallProblem:
     def __init__(self, objective: MultinomialObjective) -> None:
         self._objective = objective
         self._likelihood = objective.likelihood
-        self._rows = objective.computed_once(_SmallRows)
+        self._rows = objective.computed_once(SmallRows)
         R, width = objective.shape
         self._r = r = objective.likelihood.n_free
-        self._expand = _expansion(r, width)
+        self._expand = expansion(r, width)
         self.contrasts = np.eye(R, r) - (1.0 / R if objective.likelihood.is_coupled else 0.0)
         self._strength = np.append(objective.penalty.strength, 0.0)
 
@@ -186,7 +186,7 @@ class SmallProblem:
         R, width = self._objective.shape
         curvature = self._likelihood.logit_curvature(P)
         curvature *= self._rows.weights
-        return np.take(curvature @ self._rows.pairs.T, _expansion(R, width))
+        return np.take(curvature @ self._rows.pairs.T, expansion(R, width))
 
     def factor(self, P: Array) -> Array | None:
         """Return the Cholesky factor of the Hessian of F in reference coding, or None.
@@ -228,7 +228,7 @@ def _products_of_pairs(columns: Array) -> Array:
 
 
 @functools.lru_cache(maxsize=16)
-def _expansion(r: int, width: int) -> NDArray[np.intp]:
+def expansion(r: int, width: int) -> NDArray[np.intp]:
     """Return the position of each entry of a Hessian in a matrix of pairs, raveled.
 
     The matrix has a row for each pair of r classes and a column for each pair of `width` columns.

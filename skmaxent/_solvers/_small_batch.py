@@ -1,0 +1,350 @@
+"""Newton's method for many small problems at once, which share their rows.
+
+The problems differ in the weights of the rows, for instance because each leaves out the rows of a
+fold, and in the strength of the penalty. One product of the rows with the coefficients of all
+problems gives their logits, so that calls of NumPy cost little.
+
+There are m problems over n rows, with R logits of width = d + 1 standardised columns each. Flat
+coefficients W have the shape (m, p), with p = R·width and those of a logit next to each other.
+
+Let Δ be a Newton step in which no difference of two logits of a row changes by more than δ. Then
+the curvature along the step stays within factors of exp(±δ) (Bach 2010, Electron. J. Stat. 4,
+384-414). If H is the Hessian at its start, the gradient at its end therefore has at most the length
+√(ΔᵀHΔ) (exp(δ) - 1 - δ)/δ in the norm of H⁻¹. This holds for proximal Newton steps too, with the
+subgradient of least length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skmaxent._objective._elementwise_penalty import Elementwise
+from skmaxent._objective._objective import MultinomialObjective
+from skmaxent._objective._penalty import STRONGEST
+from skmaxent._solvers._active_set import REGULARISATION, FlatPenalty, PivotSearch, max_pivots
+from skmaxent._solvers._names import NEWTON
+from skmaxent._solvers._small import TOL_WITH_RIDGE, SmallRows, expansion, is_small
+from skmaxent._solvers._small_nonsmooth import ENOUGH, LEAST_SHARE
+from skmaxent._solvers._solution import SMALLEST_TOTAL
+from skmaxent._typing import Array
+
+# Most entries of an array that has one entry for each logit of each row and each problem, or for
+# each pair of coefficients of each problem: arrays stay in the cache.
+ENTRIES_TOGETHER = 1 << 17
+# A Newton step in which no difference of logits changes by more than one lowers the value by at
+# least half of the predicted decrease, because (exp(1) - 2) ΔᵀHΔ is an upper bound on what the loss
+# adds to its linear model, and ΔᵀHΔ/2 at most the predicted decrease.
+SURE_CHANGE = 1.0
+# How often the signs of coefficients are guessed again, before a search by pivots finds them.
+MAX_GUESSES = 8
+
+
+@dataclass(frozen=True)
+class Points:
+    """Coefficients of several problems, and the model there.
+
+    Attributes
+    ----------
+    which : ndarray of int, shape (m,)
+        For each problem, the row of its weights.
+    strength : ndarray of shape (m,)
+        Factors of the penalties.
+    W : ndarray of shape (m, p)
+    Z, P : ndarray of shape (m, R, n)
+        Logits and probabilities.
+    normaliser : ndarray of shape (m, n)
+        The logarithm of the sum of the exponentials of the logits of all outcomes.
+    value : ndarray of shape (m,)
+        The mean loss plus the penalty.
+    """
+
+    which: Array
+    strength: Array
+    W: Array
+    Z: Array
+    P: Array
+    normaliser: Array
+    value: Array
+
+    def at(self, index: Array) -> Points:
+        """Return the points of the problems at positions or in a mask `index`."""
+        return Points(*(array[index] for array in vars(self).values()))
+
+    def put(self, index: Array, other: Points) -> None:
+        """Replace the points at positions `index` by `other`."""
+        for array, new in zip(vars(self).values(), vars(other).values(), strict=True):
+            array[index] = new
+
+
+def suits_small_batch(objective: MultinomialObjective, solver: str) -> bool:
+    """Return whether `SmallBatch` is the fastest way to solve several problems like this one."""
+    return is_small(objective) and solver in NEWTON and solver != "newton-cg"
+
+
+class SmallBatch:
+    """Many small problems over the same rows.
+
+    Parameters
+    ----------
+    objective : MultinomialObjective
+        A small one, whose columns, targets and offsets the problems share.
+    weights : ndarray of shape (n_weights, n)
+        Weights of the rows, which sum to one.
+    sizes : ndarray of shape (n_weights,)
+        Effective sample sizes.
+    penalty : Elementwise
+        The penalty of strength one, without bounds, for θ of shape (R, width).
+
+    Attributes
+    ----------
+    shares : ndarray of shape (n_weights, R)
+        The means of the targets.
+    means : ndarray of shape (n_weights, width)
+        The means of the standardised columns.
+    """
+
+    def __init__(
+        self,
+        objective: MultinomialObjective,
+        weights: Array,
+        sizes: Array,
+        penalty: Elementwise,
+    ) -> None:
+        self._rows = rows = objective.computed_once(SmallRows)
+        self._likelihood = objective.likelihood
+        self._shape = R, width = objective.shape
+        self._weights, self._sizes = weights, sizes
+        self.shares = weights @ rows.targets.T
+        self.means = weights @ rows.by_row
+        weighted = rows.targets * weights[:, None]
+        self._target_means = (weighted @ rows.by_row).reshape(len(weights), R * width)
+        self._target_offsets = np.zeros(len(weights))
+        if rows.offset is not None:
+            self._target_offsets = np.einsum("fkn,kn->f", weighted, rows.offset)
+        self._penalty = flat = FlatPenalty(penalty, self._shape)
+        # Some coefficients stay zero, because the minimum does not determine them: those of columns
+        # of zeros, and of the last logit, if it is redundant, those without a penalty.
+        held = np.zeros(self._shape, dtype=bool)
+        held[:, ~objective.standardisation.is_free] = True
+        if objective.likelihood.is_coupled:
+            held[-1] |= ~(flat.l1 + flat.ridge).reshape(R, width).any(axis=0)
+        self._held = held.ravel()
+
+    @property
+    def _n_together(self) -> int:
+        """The number of problems that are minimised together."""
+        n, p = self._weights.shape[1], len(self._held)
+        return max(1, ENTRIES_TOGETHER // max(self._shape[0] * n, p * p))
+
+    def null(self) -> Array:
+        """Return W of the models without features, (n_weights, p), for offsets of zero."""
+        theta = np.zeros((len(self.shares), *self._shape))
+        theta[..., -1] = [self._likelihood.null_intercept(share) for share in self.shares]
+        if self._likelihood.is_coupled:
+            theta[..., -1] -= theta[:, -1:, -1]
+        return np.where(self._held, 0.0, theta.reshape(len(theta), -1))
+
+    def _at(self, which: Array, strength: Array, W: Array) -> Points:
+        """Evaluate problems at W; the arguments are those of `Points`."""
+        rows, (R, width), m = self._rows, self._shape, len(W)
+        Z = (W.reshape(m * R, width) @ rows.columns).reshape(m, R, -1)
+        if rows.offset is not None:
+            Z += rows.offset
+        # The likelihood takes one row for each logit.
+        P = Z.transpose(1, 0, 2).copy().reshape(R, -1)
+        normaliser = self._likelihood.probabilities(P).reshape(m, -1)
+        value = np.einsum("mn,mn->m", normaliser, self._weights[which])
+        value -= np.einsum("mp,mp->m", W, self._target_means[which]) + self._target_offsets[which]
+        value += self._penalty_at(strength, W)
+        by_problem = P.reshape(R, m, -1).transpose(1, 0, 2)
+        return Points(which, strength, W, Z, by_problem, normaliser, value)
+
+    def _penalty_at(self, strength: Array, W: Array) -> Array:
+        """Return the penalties of W, (m,)."""
+        l1, ridge = self._strengths(strength)
+        half = 0.5 * ridge * np.square(W - self._penalty.target)
+        return np.asarray((l1 * np.abs(W) + half).sum(axis=1))
+
+    def _strengths(self, strength: Array) -> tuple[Array, Array]:
+        """Return the strengths of the L1 penalty and of the ridge, each of shape (m, p)."""
+        return (
+            np.minimum(self._penalty.l1 * strength[:, None], STRONGEST),
+            np.minimum(self._penalty.ridge * strength[:, None], STRONGEST),
+        )
+
+    def minimise(
+        self, which: Array, strength: Array, W: Array, tol: float, max_iter: int
+    ) -> tuple[Array, Array]:
+        """Minimise problems from W, until their distances to the optimum are at most `tol`.
+
+        The first parameters are those of `Points`, and distances are in standard errors. As in
+        `newton_small`, a `tol` above TOL_WITH_RIDGE is replaced by that.
+
+        Returns
+        -------
+        W : ndarray of shape (m, p)
+        n_iter : ndarray of int, shape (m,)
+            The numbers of steps; 0 where the method did not converge.
+        """
+        tol = min(tol, TOL_WITH_RIDGE)
+        ends, n_iter = W.copy(), np.zeros(len(W), dtype=np.int32)
+        for first in range(0, len(W), self._n_together):
+            index = np.arange(first, min(first + self._n_together, len(W)))
+            here = self._at(which[index], strength[index], W[index])
+            for number in range(1, max_iter + 1):
+                here, distance, is_lower = self._after_step(here)
+                done = distance <= tol
+                ends[index[done]], n_iter[index[done]] = here.W[done], number
+                others = np.flatnonzero(~done & is_lower)
+                if not len(others):
+                    break
+                here, index = here.at(others), index[others]
+        return ends, n_iter
+
+    def _after_step(self, here: Points) -> tuple[Points, Array, Array]:
+        """Return the points after a Newton step, and bounds on their distances to the optima.
+
+        A step that does not lower the value is shortened. The distances, (m,), are in standard
+        errors; they are infinite for shortened steps. The last result is a mask of the points whose
+        value is low enough.
+        """
+        with np.errstate(all="ignore"):
+            end, length, decrease = self._model_minima(here)
+            there = self._at(here.which, here.strength, end)
+            change = self._largest_change(here, there)
+            share = np.divide(np.expm1(change) - change, change, where=change > 0.0, out=0 * change)
+            distance = self._roots(there) * np.exp(0.5 * change) * share * length
+            is_lower = there.value <= here.value - ENOUGH * decrease
+            is_lower |= change <= SURE_CHANGE  # rounding may hide the decrease
+            t, bad = 0.25, np.flatnonzero(~is_lower)
+            while len(bad) and t >= LEAST_SHARE:
+                W = here.W[bad] + t * (end[bad] - here.W[bad])
+                trial = self._at(here.which[bad], here.strength[bad], W)
+                good = trial.value <= here.value[bad] - ENOUGH * t * decrease[bad]
+                there.put(bad[good], trial.at(good))
+                distance[bad], is_lower[bad[good]] = np.inf, True
+                t, bad = 0.25 * t, bad[~good]
+            distance[bad] = np.inf
+        return there, distance, is_lower
+
+    def _roots(self, points: Points) -> Array:
+        """Return the factors that convert lengths to standard errors, (m,); see `root_size`."""
+        sizes = self._sizes[points.which]
+        return np.asarray(np.sqrt(sizes / np.clip(sizes * points.value, SMALLEST_TOTAL, 1.0)))
+
+    def _largest_change(self, here: Points, there: Points) -> Array:
+        """Return the largest change of a difference of logits in rows with weight, (m,)."""
+        D = there.Z - here.Z
+        if self._likelihood.is_coupled:
+            change = D.max(axis=1) - D.min(axis=1)
+        else:
+            change = np.abs(D).max(axis=1)
+        return np.asarray(np.where(self._weights[here.which] > 0.0, change, 0.0).max(axis=1))
+
+    def _model_minima(self, here: Points) -> tuple[Array, Array, Array]:
+        """Minimise quadratic models of the losses plus the penalties.
+
+        Returns
+        -------
+        end : ndarray of shape (m, p)
+            The minima.
+        length : ndarray of shape (m,)
+            The lengths of the steps in the norm of the Hessian, ridge included.
+        decrease : ndarray of shape (m,)
+            The decreases of the models plus penalties, at least zero.
+        """
+        gradient, A = self._derivatives(here)
+        l1, ridge = self._strengths(here.strength)
+        p = len(self._held)
+        A[:, np.arange(p), np.arange(p)] += ridge
+        slope = gradient + ridge * (here.W - self._penalty.target)
+        end, is_found = _minima(A, slope, l1, here.W, self._held)
+        for i in np.flatnonzero(~is_found).tolist():
+            end[i] = self._minimum_by_pivots(A[i], slope[i], l1[i], here.W[i])
+        step = end - here.W
+        squares = np.maximum(np.einsum("mp,mp->m", step, _times(A, step)), 0.0)
+        decrease = np.einsum("mp,mp->m", slope, step) + 0.5 * squares
+        decrease += (l1 * (np.abs(end) - np.abs(here.W))).sum(axis=1)
+        return end, np.sqrt(squares), np.maximum(-decrease, 0.0)
+
+    def _minimum_by_pivots(self, A: Array, slope: Array, l1: Array, W: Array) -> Array:
+        """Return what `_minima` returns for a single problem, by `PivotSearch`."""
+        A, none, p = A.copy(), np.full((1, len(W)), np.inf), len(W)
+        A[self._held, self._held] = 0.0
+        l1, zero = l1[None], np.zeros((1, p))
+        flat = FlatPenalty(Elementwise(l1, zero, zero, -none, none), (1, p))
+        search = PivotSearch(A, slope, W, flat, W)
+        search.run(max_pivots(p))
+        return search.W
+
+    def _derivatives(self, here: Points) -> tuple[Array, Array]:
+        """Return the gradients (m, p) and the Hessians (m, p, p) of the losses."""
+        rows, (R, width), m = self._rows, self._shape, len(here.W)
+        weights = self._weights[here.which]
+        gradient = ((here.P * weights[:, None]) @ rows.by_row).reshape(m, R * width)
+        P = here.P.transpose(1, 0, 2).reshape(R, -1)
+        curvature = self._likelihood.logit_curvature(P)
+        curvature *= weights.ravel()
+        pairs = curvature.reshape(len(curvature) * m, -1) @ rows.pairs.T
+        pairs = pairs.reshape(len(curvature), m, -1).transpose(1, 0, 2).reshape(m, -1)
+        A = np.take(pairs, expansion(R, width), axis=1)
+        return gradient - self._target_means[here.which], A
+
+
+def _times(A: Array, X: Array) -> Array:
+    """Return the products of matrices (m, p, p) with vectors (m, p)."""
+    return np.asarray((A @ X[..., None])[..., 0])
+
+
+def _minima(A: Array, slope: Array, l1: Array, W: Array, held: Array) -> tuple[Array, Array]:
+    """Minimise quadratic functions plus L1 penalties by guesses of the signs.
+
+    For given signs, and coefficients that are zero, the minimum solves a linear system. The signs
+    of the next guess are those of A_jj w_j less the slope there, unless this number is at most
+    l1_j in size: then w_j is zero. A guess that stays is the minimum (a primal-dual active set
+    method, Hintermüller, Ito & Kunisch 2002, SIAM J. Optim. 13, 865-888).
+
+    Parameters
+    ----------
+    A : ndarray of shape (m, p, p)
+        Positive semidefinite matrices.
+    slope : ndarray of shape (m, p)
+        The gradients of the quadratic functions at W.
+    l1, W : ndarray of shape (m, p)
+    held : ndarray of bool, shape (p,)
+        Which coefficients keep their values.
+
+    Returns
+    -------
+    minima : ndarray of shape (m, p)
+    is_found : ndarray of bool, shape (m,)
+        Whether a guess stayed.
+    """
+    m, p = W.shape
+    place, size = np.arange(p), np.maximum(A[:, np.arange(p), np.arange(p)], 0.0)
+    is_smooth, fixed = l1 == 0.0, np.where(held, W, 0.0)
+    b = _times(A, W - fixed) - slope
+    sign = np.where(is_smooth, 0.0, np.sign(W))
+    free = (is_smooth | (sign != 0.0)) & ~held
+    ends, is_found, open_ = W.copy(), np.zeros(m, dtype=bool), np.arange(m)
+    for _ in range(MAX_GUESSES):
+        B = A if len(open_) == m else A[open_]
+        M = np.where(free[:, :, None] & free[:, None, :], B, 0.0)
+        M[:, place, place] += np.where(free, REGULARISATION * size[open_], 1.0)
+        right = np.where(free, b[open_] - l1[open_] * sign, 0.0)
+        try:
+            X = np.linalg.solve(M, right[..., None])[..., 0]
+        except np.linalg.LinAlgError:  # rows without curvature
+            break
+        ends[open_] = X + fixed[open_]
+        pull = size[open_] * X + b[open_] - _times(B, X)
+        new_free = (is_smooth[open_] | (np.abs(pull) > l1[open_])) & ~held
+        new_sign = np.where(is_smooth[open_] | ~new_free, 0.0, np.sign(pull))
+        stays = ((new_free == free) & (new_sign == sign)).all(axis=1)
+        is_found[open_[stays]] = True
+        if stays.all():
+            break
+        open_, free, sign = open_[~stays], new_free[~stays], new_sign[~stays]
+    return ends, is_found
