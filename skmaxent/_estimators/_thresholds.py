@@ -101,8 +101,9 @@ def learned_thresholds(
     n_labels = Y.shape[1]
     if kind == "f1_micro":
         each = None if weights is None else np.repeat(weights, n_labels)
-        return np.full(n_labels, best_threshold(P.ravel(), Y.ravel(), each))
-    found = [best_threshold(P[:, k], Y[:, k], weights) for k in range(n_labels)]
+        found = [best_threshold(P.ravel(), Y.ravel(), each)] * n_labels
+    else:
+        found = [best_threshold(P[:, k], Y[:, k], weights) for k in range(n_labels)]
     return np.maximum(found, np.finfo(P.dtype).tiny)
 
 
@@ -134,6 +135,7 @@ def best_threshold(P: Array, has: Array, weights: Array | None = None) -> float:
 
     F1 is 2 TP/(predicted + actual), with TP the number of true positives. The threshold lies in the
     middle between two probabilities. It is the highest of several thresholds with the largest F1.
+    Probabilities of zero are above no threshold.
 
     Parameters
     ----------
@@ -148,7 +150,8 @@ def best_threshold(P: Array, has: Array, weights: Array | None = None) -> float:
     p, w = P[order], weights[order]
     hits = np.cumsum(w * has[order])
     f1 = 2.0 * hits / (np.cumsum(w) + hits[-1])
-    last = np.append(p[1:] < p[:-1], True)  # no threshold separates equal probabilities
+    # No threshold separates equal probabilities, and none is below zero.
+    last = np.append(p[1:] < p[:-1], True) & (p > 0.0)
     best = int(np.argmax(np.where(last, f1, -1.0)))
     below = p[best + 1] if best + 1 < len(p) else 0.0
     return float(0.5 * (p[best] + below))
