@@ -269,8 +269,12 @@ def stacked_paths(found: list[Fold], shape: tuple[int, ...], *, with_intercept: 
     # Memory of zeros is taken when another number is written: paths of a lasso take little.
     paths = np.zeros((*shape, first.shape[1], first.shape[2] + with_intercept), first.dtype)
     for path, result in zip(paths.reshape(-1, *paths.shape[2:]), found, strict=True):
-        some = result.path.coefs.nonzero()
-        path[some] = result.path.coefs[some]
+        coefs = result.path.coefs
+        if 2 * np.count_nonzero(coefs) > coefs.size:
+            path[..., : coefs.shape[2]] = coefs
+        else:
+            some = coefs.nonzero()
+            path[some] = coefs[some]
         if with_intercept:
             path[:, :, -1] = result.path.intercepts
     return paths
