@@ -50,7 +50,7 @@ PENALTIES = {
     "prior": {"C": 0.2, "prior_coef": PRIOR},
     "prior, a feature without penalty": {
         "C": 0.2,
-        "prior_coef": PRIOR,
+        "prior_coef": PRIOR * [1.0, 1.0, 1.0, 0.0],
         "penalty_factor": [0.0, 1.0, 4.0, np.inf],
     },
     "factors per class": {"C": 0.5, "penalty_factor": np.arange(12.0).reshape(3, 4)},
