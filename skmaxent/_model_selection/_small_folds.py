@@ -28,6 +28,8 @@ from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._solvers import MOST_STRENGTH, SmallBatch, suits_small_batch
 from skmaxent._typing import Array
 
+# A class with a smaller share of the weights in a fold may count as absent, or be lost in rounding.
+LEAST_SHARE = 1e-15
 # The fits that come first are at every STRIDE-th C.
 STRIDE = 8
 # The number of fits from which a start is interpolated; one less is extrapolated from. With an L1
@@ -94,14 +96,15 @@ class SmallFolds:
         """Return whether all folds can be fitted at strengths (n_folds, n_cs).
 
         Without a penalty, coefficients may not be unique. Beside a very strong ridge towards other
-        coefficients than zero, rounding errors hide changes of the loss. Each class needs weight.
+        coefficients than zero, rounding errors hide changes of the loss. Each class needs a share
+        of the weight.
         """
         strongest = float(strengths.max())
         is_finite = float(strengths.min()) > 0.0 and strongest < np.inf
         ridge = np.where(self._penalty.target != 0.0, self._penalty.ridge, 0.0)
         is_weak = is_finite and strongest * float(ridge.max()) <= MOST_STRENGTH
         shares = self._training.data.likelihood.outcomes(self._batch.shares.T)
-        return is_weak and bool((shares > 0.0).all())
+        return is_weak and bool((shares > LEAST_SHARE).all())
 
     def _minima(self, strengths: Array, tol: float, max_iter: int) -> tuple[Array, Array]:
         """Fit all folds at strengths (n_folds, n_cs), which descend along the second axis.

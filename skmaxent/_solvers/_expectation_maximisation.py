@@ -44,6 +44,7 @@ from skmaxent._solvers._set_loss import (
 from skmaxent._solvers._solution import SMALLEST_TOTAL
 from skmaxent._storage._arrays import EPS
 from skmaxent._storage._block import Block
+from skmaxent._storage._device_array import on_host
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._typing import Array, KernelResult
 
@@ -419,6 +420,7 @@ def _have_same_support(targets: Array, others: Array) -> bool:
 
     Targets have the shape (rows, R), or (rows,) for the second of two classes.
     """
+    targets, others = on_host(targets), on_host(others)
     is_same = np.array_equal(targets > 0.0, others > 0.0)
     return is_same and (targets.ndim > 1 or np.array_equal(targets < 1.0, others < 1.0))
 
