@@ -144,7 +144,7 @@ def _least_margin(block: Block, coef: Array, intercept: Array) -> KernelResult:
     rounding errors. Rows of weight zero do not count.
     """
     every, possible = _logits(replace(block, offset=None), coef, intercept)
-    outside = np.where(possible == -np.inf, every, -np.inf).max(axis=0)
+    outside = _outside(every, possible).max(axis=0)
     margin = np.where(outside == -np.inf, np.inf, possible.max(axis=0) - outside)
     rounding = ROUNDED_MARGIN * float(np.finfo(every.dtype).eps) * np.abs(every).max(axis=0)
     margin = np.where(block.weights_or_ones() > 0.0, margin - rounding, np.inf)
@@ -188,14 +188,14 @@ def _block_loss(block: Block, coef: Array, intercept: Array) -> KernelResult:
     """Return the weighted sum of -log P(S_i) over the rows of a block."""
     every, possible = _logits(block, coef, intercept)
     # log(1 + e^d) for the log-odds d of the classes outside is accurate where they are unlikely.
-    losses = np.logaddexp(0.0, _log_odds_outside(every, possible).astype(np.float64))
+    odds = _logsumexp(_outside(every, possible)) - _logsumexp(possible)
+    losses = np.logaddexp(0.0, odds.astype(np.float64))
     return (losses @ block.weights_or_ones(),)
 
 
-def _log_odds_outside(every: Array, possible: Array) -> Array:
-    """Return the log-odds, (rows,), of the classes outside of the sets, from those of `_logits`."""
-    outside = np.where(possible == -np.inf, every, -np.inf)
-    return _logsumexp(outside) - _logsumexp(possible)
+def _outside(every: Array, possible: Array) -> Array:
+    """Return the logits of `_logits`, minus infinity for the classes in the sets."""
+    return np.where(possible == -np.inf, every, -np.inf)
 
 
 def _block_change_at_infinity(
@@ -207,8 +207,8 @@ def _block_change_at_infinity(
     if len(growth) == 1:
         growth = np.concatenate([np.zeros_like(growth), growth])
     is_left = growth.max(axis=0) - growth <= STRICT_GAIN * rounding_scales(block, direction)
-    odds = _log_odds_outside(every, possible)
-    outside = np.where(possible == -np.inf, every, -np.inf)
+    outside = _outside(every, possible)
+    odds = _logsumexp(outside) - _logsumexp(possible)
     shift = _log_of_lost(possible, is_left) - _log_of_lost(outside, is_left)
     # The difference of two losses would lose the digits of a small change.
     small = np.log1p(expit(odds) * np.expm1(np.clip(shift, -1.0, 1.0)))
