@@ -25,7 +25,7 @@ from skmaxent._model_selection._maxent_path import MaxentPath
 from skmaxent._model_selection._penalty_grid import PenaltyGrid
 from skmaxent._model_selection._rows_in_memory import RowsInMemory
 from skmaxent._objective._elementwise_penalty import Elementwise
-from skmaxent._solvers import MOST_STRENGTH, SmallBatch, suits_small_batch
+from skmaxent._solvers import MOST_STRENGTH, SmallBatch, polynomial_factors, suits_small_batch
 from skmaxent._typing import Array
 
 # A class with a smaller share of the weights in a fold may count as absent, or be lost in rounding.
@@ -122,7 +122,8 @@ class SmallFolds:
         for ranks in _levels(n):
             for rank in ranks if known else ():
                 nodes = self._nodes(known, rank)
-                W[:, rank] = np.tensordot(W[:, nodes], _lagrange(logs[nodes], logs[rank]), (1, 0))
+                factors = polynomial_factors(logs[nodes], logs[rank])
+                W[:, rank] = np.tensordot(W[:, nodes], factors, (1, 0))
             at = np.repeat(np.arange(n_folds), len(ranks)), np.tile(ranks, n_folds)
             W[at], n_iter[at] = self._batch.minimise(at[0], strengths[at], W[at], tol, max_iter)
             known = sorted([*known, *ranks])
@@ -241,12 +242,3 @@ def _levels(n: int) -> Iterator[list[int]]:
         middle = [(a + b) // 2 for a, b in itertools.pairwise(known) if b - a > 1]
         yield middle
         known = sorted([*known, *middle])
-
-
-def _lagrange(nodes: Array, at: float) -> Array:
-    """Return the factors of values at `nodes` whose sum is their interpolating polynomial `at`."""
-    differences = nodes[:, None] - nodes
-    np.fill_diagonal(differences, 1.0)
-    numerators = np.broadcast_to(at - nodes, differences.shape).copy()
-    np.fill_diagonal(numerators, 1.0)
-    return np.asarray((numerators / differences).prod(axis=1))

@@ -4,10 +4,10 @@ from skmaxent._solvers._conjugate_gradients import conjugate_gradients
 from skmaxent._solvers._names import NEWTON, SOLVER_NAMES, resolve_solver
 from skmaxent._solvers._path import Path
 from skmaxent._solvers._preconditioned import Evaluation, PreconditionedProblem
-from skmaxent._solvers._predicted_path import PredictedPath
+from skmaxent._solvers._predicted_path import PredictedPath, polynomial_factors
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._record import Outcome, Record
-from skmaxent._solvers._small_batch import Points, SmallBatch, suits_small_batch
+from skmaxent._solvers._small_batch import SmallBatch, suits_small_batch
 from skmaxent._solvers._small_nonsmooth import MOST_STRENGTH
 from skmaxent._solvers._solution import (
     NEGLIGIBLE,
@@ -32,7 +32,6 @@ __all__ = [
     "Options",
     "Outcome",
     "Path",
-    "Points",
     "PreconditionedProblem",
     "PredictedPath",
     "Problem",
@@ -43,6 +42,7 @@ __all__ = [
     "conjugate_gradients",
     "descend",
     "minimise",
+    "polynomial_factors",
     "resolve_solver",
     "suits_small_batch",
 ]

@@ -23,6 +23,8 @@ from skmaxent._typing import Array
 # logarithm of the strength from one C of a usual grid to the next. With an L1 penalty they have
 # kinks, across which a parabola is worse than a line.
 SMOOTH_POINTS, NONSMOOTH_POINTS = 3, 2
+# Nodes nearer to each other would magnify the rounding errors of the values there.
+LEAST_GAP = 1e-9
 # The number of successive fits that use one preconditioner, or trust one quadratic model.
 FITS_TOGETHER = 5
 
@@ -119,20 +121,28 @@ class PredictedPath(Path):
         if not self._last or strength == 0.0:
             return None
         logarithms, thetas = zip(*self._last, strict=True)
-        at, theta = np.log(strength), np.zeros_like(thetas[-1])
-        for i, (x, known) in enumerate(self._last):
-            share = 1.0
-            for j, other in enumerate(logarithms):
-                if i != j:
-                    if other == x:
-                        return np.asarray(thetas[-1])
-                    share *= (at - other) / (x - other)
-            theta += share * known
+        factors = polynomial_factors(np.array(logarithms), np.log(strength))
+        theta = np.tensordot(factors, np.array(thetas), 1)
         if not problem.terms.is_plain_ridge:
             last = thetas[-1]
             kept = (last * theta > 0.0) | (np.arange(last.shape[1]) == last.shape[1] - 1)
             theta = problem.terms.whole_penalty().project(np.where(kept, theta, 0.0))
         return np.asfortranarray(theta)
+
+
+def polynomial_factors(nodes: Array, at: float) -> Array:
+    """Return the factors of values at `nodes` whose sum is their interpolating polynomial `at`.
+
+    The factors are the values of Lagrange's polynomials. If two of the `nodes` (n_nodes,) are less
+    than LEAST_GAP apart, the result selects the value at the last node.
+    """
+    differences = nodes[:, None] - nodes
+    np.fill_diagonal(differences, 1.0)
+    if np.abs(differences).min() < LEAST_GAP:
+        return np.eye(len(nodes))[-1]
+    numerators = np.broadcast_to(at - nodes, differences.shape).copy()
+    np.fill_diagonal(numerators, 1.0)
+    return np.asarray((numerators / differences).prod(axis=1))
 
 
 def _end_of(outcome: Outcome) -> Array:

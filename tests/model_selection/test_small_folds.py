@@ -89,6 +89,20 @@ def test_weights_and_offsets(data, l1_ratio, monkeypatch):
     assert_agree(together, exact)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_neighbouring_Cs(l1_ratio, monkeypatch):
+    # The logarithms of floats next to each other may be equal.
+    Cs = np.logspace(-2, 3, 12)
+    options = {"Cs": np.concatenate([Cs, np.nextafter(Cs, np.inf)]), "l1_ratios": [l1_ratio]}
+    together = fitted_together(monkeypatch, *IRIS, options)
+    exact = MaxentClassifierCV(**options, cv_tol=0.0, tol=1e-8).fit(*IRIS)
+    np.testing.assert_allclose(together.scores_, exact.scores_, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(together.coefs_paths_, exact.coefs_paths_, rtol=1e-5, atol=1e-5)
+    # Which C of a pair is the best one depends on rounding errors.
+    np.testing.assert_allclose(together.C_, exact.C_, rtol=1e-12)
+
+
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
 def test_counts(l1_ratio, monkeypatch):
     X = IRIS[0]
