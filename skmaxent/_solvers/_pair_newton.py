@@ -150,23 +150,25 @@ class PairNewton:
 
     def minimise(
         self,
-        point: Point,
+        objective: MultinomialObjective,
+        theta: Array,
         options: Options,
         record: Record,
         penalty: Elementwise,
         screening: tuple[Array, Array],
     ) -> Outcome | Point:
-        """Minimise loss and penalty from a point until it is `options.tol` from the optimum.
+        """Minimise loss and penalty from θ until it is `options.tol` from the optimum.
 
         Parameters
         ----------
-        point : Point
+        objective : MultinomialObjective
+        theta : ndarray of shape (R, d + 1)
         options : Options
         record : Record
         penalty : Elementwise
         screening : tuple of ndarray of shape (R, d + 1) and (1 or R, d + 1)
             A gradient and strengths. Pairs with abs(gradient) > strength are selected from the
-            start, and so are those with nonzero coefficients at `point`. Strengths below
+            start, and so are those with nonzero coefficients in `theta`. Strengths below
             `LEAST_SHARE` times the penalty are replaced by that.
 
         Returns
@@ -178,9 +180,9 @@ class PairNewton:
         gradient, strengths = screening
         strengths = np.maximum(strengths, LEAST_SHARE * penalty.l1)
         is_likely = np.abs(gradient[:, :-1]) > strengths[:, :-1]
-        is_likely |= point.theta[:, :-1] != 0.0
+        is_likely |= theta[:, :-1] != 0.0
         positions = np.flatnonzero(is_likely.ravel(order="F"))
-        return _Fit(self, point, options, record, penalty).run(positions)
+        return _Fit(self, objective, theta, options, record, penalty).run(positions)
 
 
 class _Fit:
@@ -193,16 +195,17 @@ class _Fit:
     def __init__(
         self,
         solver: PairNewton,
-        point: Point,
+        objective: MultinomialObjective,
+        theta: Array,
         options: Options,
         record: Record,
         penalty: Elementwise,
     ) -> None:
         self._solver, self._options, self._record = solver, options, record
-        self._penalty, self._objective = penalty, point.objective
-        self._shape = point.theta.shape
-        self._R = len(point.theta)
-        self._flat = point.theta.ravel(order="F").copy()
+        self._penalty, self._objective = penalty, objective
+        self._shape = theta.shape
+        self._R = len(theta)
+        self._flat = theta.ravel(order="F").copy()
         weights = solver.rows.weights
         scale = 1.0 / solver.total_weight
         self._weights = scale if weights is None else scale * weights

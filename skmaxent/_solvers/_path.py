@@ -146,17 +146,17 @@ class Path:
     def at(self, strength: float, start: Array | None = None) -> Solution:
         """Return the solution for this strength of the penalty.
 
-        The fit starts at `start`, θ of shape (R, d + 1); the default is the last solution.
+        The fit starts at `start`, θ of shape (R, d + 1); the default is near the last solution.
         """
         problem = self._problem.with_penalty(self._terms, strength)
         point = None if self._solution is None or start is not None else self._solution.point
-        start = start if point is None else point.theta
+        start = self._start(problem, strength) if start is None else start
         if problem.terms.is_plain_ridge:
             solution = minimise_smooth(problem, self._options, start, least_bound=LOOSE_GAP)
         else:
             solution = minimise_nonsmooth(
                 problem,
-                self._options,
+                replace(self._options, trusts_model=self._trusts_model()),
                 start,
                 self._working,
                 screening=self._screening(point, strength),
@@ -164,6 +164,17 @@ class Path:
             )
         self._problem, self._solution, self._strength = problem, solution, strength
         return solution
+
+    def _trusts_model(self) -> bool:
+        """Return whether the next fit trusts the quadratic model of an earlier one at its start."""
+        return False
+
+    def _start(self, problem: Problem, strength: float) -> Array | None:
+        """Return θ (R, d + 1) at which to start the fit of a problem, or None for the null model.
+
+        `strength` is the strength of the problem's penalty.
+        """
+        return None if self._solution is None else self._solution.point.theta
 
     def _screening(self, point: Point | None, strength: float) -> Screening | None:
         """Return the sequential strong rule for the fit that follows the solution at `point`.

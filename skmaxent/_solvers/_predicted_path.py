@@ -43,6 +43,12 @@ class PredictedPath(Path):
     # The number of fits since a new preconditioner or quadratic model, modulo FITS_TOGETHER.
     _n_together = 0
 
+    def at(self, strength: float, start: Array | None = None) -> Solution:
+        """Return the solution for this strength of the penalty; see `Path.at`."""
+        solution = super().at(strength, start)
+        self._remember(strength, solution)
+        return solution
+
     def near(self, strength: float, tol: float) -> Solution:
         """Return a solution for this strength that is about `tol` standard errors from the optimum.
 
@@ -57,29 +63,37 @@ class PredictedPath(Path):
             Distance to the optimum, in standard errors.
         """
         problem = self._problem.with_penalty(self._terms, strength)
-        start = self._start(problem, strength)
-        solution = None
-        if start is not None and self._options.max_iter > 0:
-            self._n_together = (self._n_together + 1) % FITS_TOGETHER
-            options = replace(
-                self._options,
-                tol=max(tol, self._options.tol),
-                tightens=False,
-                trusts_model=self._n_together > 0,
-            )
-            outcome = self._outcome(problem, options, start, strength)
-            if outcome.status is Status.CONVERGED:
-                theta = _end_of(outcome)
-                outcome = replace(outcome, coefficients=problem.coefficients(theta))
-                solution = problem.solution(outcome, np.nan)
-        if solution is None:
-            solution = self.at(strength)
-            theta = solution.point.theta
+        start = self._extrapolated(problem, strength)
+        if start is None:
+            return self.at(strength)
+        options = replace(
+            self._options,
+            tol=max(tol, self._options.tol),
+            tightens=False,
+            trusts_model=self._trusts_model(),
+        )
+        outcome = self._outcome(problem, options, start, strength)
+        if outcome.status is not Status.CONVERGED:
+            return self.at(strength)
+        end = _end_of(outcome)
+        outcome = replace(outcome, coefficients=problem.coefficients(end), end=end)
+        solution = problem.solution(outcome, np.nan)
         self._problem, self._solution, self._strength = problem, solution, strength
-        n_points = SMOOTH_POINTS if problem.terms.is_plain_ridge else NONSMOOTH_POINTS
+        self._remember(strength, solution)
+        return solution
+
+    def _trusts_model(self) -> bool:
+        """Return whether the next fit trusts the quadratic model of an earlier one."""
+        self._n_together = (self._n_together + 1) % FITS_TOGETHER
+        return self._n_together > 0
+
+    def _remember(self, strength: float, solution: Solution) -> None:
+        """Keep θ of a solution, from which the next starts are extrapolated."""
+        is_smooth = self._problem.terms.is_plain_ridge
+        n_points = SMOOTH_POINTS if is_smooth else NONSMOOTH_POINTS
+        theta = solution.point.theta if solution.end is None else solution.end
         if strength > 0.0:
             self._last = (*self._last, (np.log(strength), theta))[-n_points:]
-        return solution
 
     def _outcome(
         self, problem: Problem, options: Options, start: Array, strength: float
@@ -111,14 +125,20 @@ class PredictedPath(Path):
         return outcome
 
     def _start(self, problem: Problem, strength: float) -> Array | None:
+        """Return θ at which to start the fit of a problem; see `Path._start`."""
+        start = None if problem.terms.is_plain_ridge else self._extrapolated(problem, strength)
+        return super()._start(problem, strength) if start is None else start
+
+    def _extrapolated(self, problem: Problem, strength: float) -> Array | None:
         """Return θ (R, d + 1), extrapolated from the last solutions by a polynomial, or None.
 
-        The result is None if there is no last solution, or if `strength` is 0.
+        The result is None if there is no last solution, if `strength` is 0, or if `max_iter` is 0,
+        with which all coefficients stay zero.
 
         With a nonsmooth penalty, coefficients that are zero in the last solution stay zero, and
         coefficients whose sign the extrapolation changes become zero.
         """
-        if not self._last or strength == 0.0:
+        if not self._last or strength == 0.0 or self._options.max_iter == 0:
             return None
         logarithms, thetas = zip(*self._last, strict=True)
         factors = polynomial_factors(np.array(logarithms), np.log(strength))

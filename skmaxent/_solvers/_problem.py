@@ -253,6 +253,7 @@ class Problem:
             point=outcome.point,
             separated=tuple(separated),
             directions=tuple(directions),
+            end=outcome.end,
         )
 
 

@@ -142,6 +142,8 @@ class Solution:
         Positions of the columns that are linear combinations of earlier columns.
     remark : str
         A sentence about the fit for the user.
+    end : ndarray or None
+        θ at the end of the Newton step from the point, if it is known.
     """
 
     coef: NDArray[Any]
@@ -157,6 +159,7 @@ class Solution:
     directions: tuple[NDArray[Any], ...] = field(default=(), repr=False)
     aliased: tuple[int, ...] = ()
     remark: str = ""
+    end: NDArray[Any] | None = field(default=None, repr=False)
 
     def rounded(self, excess: float) -> Solution:
         """Return the solution after its coefficients were rounded, with the gap enlarged.

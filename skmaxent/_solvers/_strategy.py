@@ -13,6 +13,8 @@ from typing import Protocol
 import numpy as np
 
 from skmaxent._existence import Watch
+from skmaxent._objective._elementwise_penalty import Elementwise
+from skmaxent._objective._objective import Point
 from skmaxent._solvers._certificate import TIGHT
 from skmaxent._solvers._merged_newton import newton_merged, suits_merged_rows
 from skmaxent._solvers._names import NEWTON
@@ -55,9 +57,10 @@ from skmaxent._solvers._solution import (
 from skmaxent._solvers._working_set import Screening, WorkingSet, minimise_on_working_sets
 from skmaxent._typing import Array
 
-# If the bound on the gap of a large fit with a nonsmooth penalty is above LOOSE, the fit continues
-# to the share CLOSER of the requested distance. If it does not get there, it has converged with a
-# bound of at most SMALL. With a bound above UNKNOWN, no fit has.
+# If the bound on the gap of a large fit with a nonsmooth penalty is above SMALL, the fit makes its
+# last step. If the bound is still above LOOSE, it continues to the share CLOSER of the requested
+# distance. If it does not get there, it has converged with a bound of at most SMALL. With a bound
+# above UNKNOWN, no fit has.
 CLOSER, LOOSE, SMALL, UNKNOWN = 0.01, 0.02, 1e-3, 0.5
 # Hessian products after which the conjugate gradients of a small problem cost more than assembling
 # its Hessian in every iteration. Ordinary fits need some hundred.
@@ -349,7 +352,10 @@ def minimise_nonsmooth(
         outcome = replace(outcome, preconditioner=None, newton_step=None)
     gap = _certified_gap(problem, outcome, least_bound)
     is_small = affords_precise_nonsmooth(objective)
-    if not is_small and outcome.status is Status.CONVERGED and gap > LOOSE:
+    may_improve = not is_small and outcome.status is Status.CONVERGED
+    if may_improve and gap > SMALL and outcome.end is not None:
+        outcome, gap = _at_end_of_step(problem, outcome, gap, least_bound)
+    if may_improve and gap > LOOSE:
         outcome, gap = _closer(problem, outcome, gap, options, record, watch, working, least_bound)
     status = _status_at_end(outcome, watch, gap)
     least_bound = TIGHT if ended_in_a_short_step(outcome) else least_bound
@@ -389,6 +395,22 @@ def _continued_precisely(
         if gap >= 1.0 or is_far_from_minimum(precise, penalty, gap, options.tol):
             precise = replace(precise, status=Status.PRECISION)
     return _solution(problem, precise, watch.again(), gap)
+
+
+def _at_end_of_step(
+    problem: Problem, outcome: Outcome, gap: float, least_bound: float
+) -> tuple[Outcome, float]:
+    """Return a converged outcome at the end of its last step, and its certificate.
+
+    If F is not lower there, the result is the outcome itself and its certificate `gap`.
+    """
+    assert outcome.end is not None
+    point = problem.objective.at(outcome.end)
+    value = point.loss + problem.terms.whole_penalty().value(point.theta)
+    if not value < outcome.value:
+        return outcome, gap
+    found = replace(outcome, point=point, value=value)
+    return found, _certified_gap(problem, found, least_bound)
 
 
 def _closer(
@@ -447,9 +469,11 @@ def _proximal_newton(
             return outcome
         record.take_back()
         start = outcome.point.theta
-    if start is None and fits_pairs(penalty, objective, options):
-        screening = Screening(problem.start(), penalty).if_few_pairs()
-        start = None if screening is None else problem.null.theta
+    if fits_pairs(penalty, objective, options):
+        found = _newton_over_pairs(problem, start, options, record, penalty, working, screening)
+        if isinstance(found, Outcome):
+            return found
+        start = start if found is None else found.theta
     point = problem.start() if start is None else objective.at(start)
     if start is None:
         point, status = start_by_continuation(point, problem.terms, options, record, working)
@@ -459,11 +483,6 @@ def _proximal_newton(
     if status is Status.STOPPED:
         value = point.loss + penalty.value(point.theta)
         return Outcome(point, value, status, record.history)
-    if screening is not None and fits_pairs(penalty, objective, options):
-        found = working.minimise_pairs(point, options, record, penalty, screening)
-        if isinstance(found, Outcome):
-            return found
-        point = found
     n_left = options.iterations_left(len(record))
     return minimise_on_working_sets(
         point,
@@ -473,6 +492,28 @@ def _proximal_newton(
         working=working,
         likely=None if screening is None else screening.features,
     )
+
+
+def _newton_over_pairs(
+    problem: Problem,
+    start: Array | None,
+    options: Options,
+    record: Record,
+    penalty: Elementwise,
+    working: WorkingSet,
+    screening: Screening | None,
+) -> Outcome | Point | None:
+    """Minimise over pairs of a feature and a logit; see `PairNewton.minimise`.
+
+    The result is None if there is no `screening`, or from the null model if many pairs enter.
+    """
+    if start is None:
+        screening = Screening(problem.start(), penalty).if_few_pairs()
+        start = problem.null.theta
+    if screening is None:
+        return None
+    theta = with_least_constant_columns(start, problem.varying, penalty)
+    return working.minimise_pairs(theta, options, record, penalty, screening)
 
 
 def _is_doubtful(status: Status, gap: float, least_bound: float) -> bool:

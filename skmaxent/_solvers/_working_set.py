@@ -106,7 +106,7 @@ class WorkingSet:
 
     def minimise_pairs(
         self,
-        point: Point,
+        theta: Array,
         options: Options,
         record: Record,
         penalty: Elementwise,
@@ -116,7 +116,7 @@ class WorkingSet:
         if self._pair_newton is None:
             self._pair_newton = PairNewton(self.objective)
         known = screening.point.gradient, screening.penalty.l1
-        return self._pair_newton.minimise(point, options, record, penalty, known)
+        return self._pair_newton.minimise(self.objective, theta, options, record, penalty, known)
 
     def cover(self, features: Array) -> None:
         """Add the features at these positions to the members.
