@@ -67,14 +67,13 @@ def fits_pairs(
 ) -> TypeGuard[Elementwise]:
     """Return whether this solver applies.
 
-    It applies to sparse float64 rows in memory, neither too few nor too many, whose probabilities
+    It applies to sparse rows in memory, neither too few nor too many, whose probabilities
     are kept, with a penalty that is L1 alone and positive for every coefficient but intercepts.
     """
     blocks = objective.blocks
     return (
         type(blocks) is RowBlocks
         and blocks.is_sparse
-        and blocks.dtype == np.float64
         and blocks.has_room
         and blocks.work >= LEAST_WORK
         and blocks.size <= MOST_ENTRIES

@@ -13,18 +13,10 @@ from typing import Protocol
 import numpy as np
 
 from skmaxent._existence import Watch
-from skmaxent._objective._elementwise_penalty import Elementwise
-from skmaxent._objective._objective import Point
 from skmaxent._solvers._certificate import TIGHT
 from skmaxent._solvers._merged_newton import newton_merged, suits_merged_rows
 from skmaxent._solvers._names import NEWTON
-from skmaxent._solvers._nonsmooth_starts import (
-    start_by_continuation,
-    start_within_bounds,
-    with_least_constant_columns,
-)
 from skmaxent._solvers._orthogonal import orthogonal_distance
-from skmaxent._solvers._pair_newton import fits_pairs
 from skmaxent._solvers._precise import (
     affords_precision,
     is_cheap,
@@ -39,12 +31,12 @@ from skmaxent._solvers._precise_nonsmooth import (
 )
 from skmaxent._solvers._preconditioned import check_is_smooth
 from skmaxent._solvers._problem import Problem
+from skmaxent._solvers._proximal_by_size import proximal_newton_by_size
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._sampled import sampled_start
 from skmaxent._solvers._scipy import METHODS, minimise_with_scipy
 from skmaxent._solvers._settled import ended_in_a_short_step, is_far_from_minimum
 from skmaxent._solvers._small import is_small, newton_small
-from skmaxent._solvers._small_nonsmooth import is_small_nonsmooth, newton_small_nonsmooth
 from skmaxent._solvers._smooth import newton
 from skmaxent._solvers._solution import (
     CERTIFIED,
@@ -54,7 +46,7 @@ from skmaxent._solvers._solution import (
     Solution,
     Status,
 )
-from skmaxent._solvers._working_set import Screening, WorkingSet, minimise_on_working_sets
+from skmaxent._solvers._working_set import Screening, WorkingSet
 from skmaxent._typing import Array
 
 # If the bound on the gap of a large fit with a nonsmooth penalty is above SMALL, the fit makes its
@@ -202,7 +194,7 @@ def descend(
     if problem.terms.is_plain_ridge or options.solver not in NEWTON:
         return SOLVERS[options.solver](problem, start, options, record, watch)
     working = WorkingSet(problem.objective) if working is None else working
-    return _proximal_newton(problem, start, options, record, watch, working, screening)
+    return proximal_newton_by_size(problem, start, options, record, watch, working, screening)
 
 
 def minimise_smooth(
@@ -346,7 +338,7 @@ def minimise_nonsmooth(
         patience = PATIENCE if has_rescue else options.max_iter
         first = replace(options, max_iter=min(options.max_iter, patience))
         part = record.part(first.max_iter, n_left=options.max_iter)
-        outcome = _proximal_newton(problem, start, first, part, watch, working, screening)
+        outcome = proximal_newton_by_size(problem, start, first, part, watch, working, screening)
     else:
         outcome = SOLVERS[options.solver](problem, start, options, record, watch)
         outcome = replace(outcome, preconditioner=None, newton_step=None)
@@ -433,7 +425,9 @@ def _closer(
     if record.is_full or options.solver not in NEWTON:
         return outcome, gap
     closer = replace(options, tol=CLOSER * options.tol)
-    found = _proximal_newton(problem, outcome.point.theta, closer, record, watch, working, None)
+    found = proximal_newton_by_size(
+        problem, outcome.point.theta, closer, record, watch, working, None
+    )
     gap = _certified_gap(problem, found, least_bound)
     status, is_near = found.status, found.history[-1].distance <= options.tol
     if is_near and gap <= SMALL and status in (Status.PRECISION, Status.MAX_ITER):
@@ -441,79 +435,6 @@ def _closer(
     elif status is Status.CONVERGED and gap > UNKNOWN:
         status = Status.PRECISION
     return replace(found, status=status), gap
-
-
-def _proximal_newton(
-    problem: Problem,
-    start: Array | None,
-    options: Options,
-    record: Record,
-    watch: Watch,
-    working: WorkingSet,
-    screening: Screening | None,
-) -> Outcome:
-    """Minimise by proximal Newton, over a working set unless the problem is small.
-
-    There are no checks of the result. The parameters are those of `minimise_nonsmooth`. `watch`
-    looks for separation in a small problem; fits over working sets make their own.
-    """
-    objective = problem.objective
-    penalty = problem.terms.whole_penalty()
-    status = Status.MAX_ITER
-    start = problem.origin() if start is None and options.max_iter == 0 else start
-    if options.max_iter and is_small_nonsmooth(penalty, objective):
-        theta = problem.null.theta if start is None else start
-        theta = with_least_constant_columns(penalty.project(theta), problem.varying, penalty)
-        outcome = newton_small_nonsmooth(objective, theta, penalty, options, record, watch)
-        if outcome.status is not Status.MAX_ITER or record.is_full:
-            return outcome
-        record.take_back()
-        start = outcome.point.theta
-    if fits_pairs(penalty, objective, options):
-        found = _newton_over_pairs(problem, start, options, record, penalty, working, screening)
-        if isinstance(found, Outcome):
-            return found
-        start = start if found is None else found.theta
-    point = problem.start() if start is None else objective.at(start)
-    if start is None:
-        point, status = start_by_continuation(point, problem.terms, options, record, working)
-    inside = with_least_constant_columns(penalty.project(point.theta), problem.varying, penalty)
-    if not np.array_equal(inside, point.theta):
-        point = start_within_bounds(point, inside, penalty, options.seed)
-    if status is Status.STOPPED:
-        value = point.loss + penalty.value(point.theta)
-        return Outcome(point, value, status, record.history)
-    n_left = options.iterations_left(len(record))
-    return minimise_on_working_sets(
-        point,
-        replace(options, max_iter=n_left),
-        record.part(n_left),
-        penalty=penalty,
-        working=working,
-        likely=None if screening is None else screening.features,
-    )
-
-
-def _newton_over_pairs(
-    problem: Problem,
-    start: Array | None,
-    options: Options,
-    record: Record,
-    penalty: Elementwise,
-    working: WorkingSet,
-    screening: Screening | None,
-) -> Outcome | Point | None:
-    """Minimise over pairs of a feature and a logit; see `PairNewton.minimise`.
-
-    The result is None if there is no `screening`, or from the null model if many pairs enter.
-    """
-    if start is None:
-        screening = Screening(problem.start(), penalty).if_few_pairs()
-        start = problem.null.theta
-    if screening is None:
-        return None
-    theta = with_least_constant_columns(start, problem.varying, penalty)
-    return working.minimise_pairs(theta, options, record, penalty, screening)
 
 
 def _is_doubtful(status: Status, gap: float, least_bound: float) -> bool:

@@ -9,7 +9,7 @@ from skmaxent import MaxentClassifier, maxent_path
 from skmaxent._objective._likelihood import likelihood
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._objective._penalty import Ridge
-from skmaxent._solvers import _pair_newton, _strategy
+from skmaxent._solvers import _pair_newton, _proximal_by_size
 from skmaxent._solvers._pair_columns import PairColumns, ScaledColumns
 from skmaxent._solvers._record import Outcome
 from skmaxent._storage._row_blocks import RowBlocks
@@ -48,7 +48,7 @@ def pairs(monkeypatch):
 def without_pairs(monkeypatch, fit):
     """The result of a function while no fit is over pairs."""
     with monkeypatch.context() as context:
-        context.setattr(_strategy, "fits_pairs", lambda *_: False)
+        context.setattr(_proximal_by_size, "fits_pairs", lambda *_: False)
         return fit()
 
 
@@ -106,6 +106,20 @@ def test_loose_paths_are_certified_and_near(seed, pairs, monkeypatch):
         # tol standard errors are a decrease of tol²/2 nats in all.
         assert value - least <= 0.5 * 0.3**2 / N
         assert value - least <= path.optimality_gaps[i] * value + 1e-12
+
+
+def test_float32_rows_take_the_same_solver(pairs):
+    X, y = problem(0)
+    X = X.astype(np.float32)
+    weights = np.random.default_rng(7).uniform(0.5, 2.0, N).astype(np.float32)
+    single, double = (
+        maxent_path(Z, y, Cs=CS, tol=1e-5, sample_weight=weights) for Z in (X, X.astype(float))
+    )
+    ends = [isinstance(end, Outcome) for end in pairs]
+    assert len(ends) == 2 * len(CS) and all(ends)
+    np.testing.assert_allclose(single.coefs, double.coefs, atol=1e-5)
+    # The bounds are those that gradients in float32 allow.
+    assert single.optimality_gaps.max() <= 1e-4
 
 
 def _objective(coef, intercept, X, y, C):

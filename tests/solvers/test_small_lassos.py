@@ -8,7 +8,7 @@ from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from sklearn.preprocessing import StandardScaler, scale
 
 from skmaxent import MaxentClassifier, MultilabelMaxentClassifier, maxent_path
-from skmaxent._solvers import _path, _small_nonsmooth, _strategy
+from skmaxent._solvers import _path, _proximal_by_size, _small_nonsmooth
 from skmaxent._solvers._hessian_bounds import LastBound
 
 DATA = {"iris": load_iris, "wine": load_wine, "cancer": load_breast_cancer}
@@ -25,7 +25,7 @@ def objective(model, X, y, C, l1_ratio, weights=None):
 def with_general_solver(monkeypatch, fit):
     """The result of a function without the solver for small problems."""
     with monkeypatch.context() as patch:
-        patch.setattr(_strategy, "is_small_nonsmooth", lambda *_: False)
+        patch.setattr(_proximal_by_size, "is_small_nonsmooth", lambda *_: False)
         return fit()
 
 
