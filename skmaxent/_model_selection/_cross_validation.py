@@ -91,7 +91,8 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
     refit : bool, default=True
         Whether to fit all rows with the chosen penalty. If False, the coefficients are the means of
         the folds' coefficients, each at the best penalty of its fold, and `C_`, `l1_ratio_` and
-        `gamma_` are the means of these penalties.
+        `gamma_` are the means of these penalties. Folds without a score (NaN in `scores_`) are
+        left out.
     relax : bool, {"classes", "union"} or array-like, default=False
         Whether to compare relaxed fits too [1]_: fits without a penalty, as in `maxent_path`.
         Candidates are the means of both fits, in which the penalised fit has a weight gamma: 0,

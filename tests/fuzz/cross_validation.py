@@ -12,7 +12,7 @@ CHOICE
     The chosen penalty is not the one that the rule takes, for the scores or for those of the
     reference.
 REFIT
-    Without `refit` the coefficients are not the means over the folds.
+    Without `refit` the coefficients are not the means over the folds that have a score.
 """
 
 import warnings
@@ -452,12 +452,15 @@ class CrossValidation(Examination):
         one.compare(fit, "ABOVE", "refit")
 
     def means(self):
-        """Compare the coefficients with the mean over folds, each at its own best penalty."""
-        model = self.model
-        scores = np.where(np.isnan(model.scores_), -np.inf, model.scores_)
-        parts = []
-        for i, fold in enumerate(scores):
-            j, c = np.unravel_index(fold.argmax(), fold.shape)
+        """Compare the coefficients with the mean over folds, each at its own best penalty.
+
+        Folds without a score do not count.
+        """
+        model, parts = self.model, []
+        for i, fold in enumerate(model.scores_):
+            if np.isnan(fold).all():
+                continue
+            j, c = np.unravel_index(np.nanargmax(fold), fold.shape)
             parts.append((model.l1_ratios_[j], model.Cs_[c], *self.coefficients(i, j, c)))
         ratios, Cs, coefs, intercepts = zip(*parts, strict=True)
         coefs, intercepts = np.array(coefs, float), np.array(intercepts, float)
