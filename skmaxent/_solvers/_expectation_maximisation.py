@@ -226,11 +226,10 @@ class _SetFit:
         does not lower the objective, may be the last one. It is repeated by `minimise`, which
         checks the optimum, the precision and separation.
         """
-        total = self.problem.objective.total_weight
         while not self.record.is_full:
             step, value = self._step(self.step_options, self.descend)
             distance, left = self._distance_after(step)
-            negligible = max(NEGLIGIBLE_SHARE * abs(value), NEGLIGIBLE_NATS / total)
+            negligible = self._negligible(value)
             is_short = distance <= self.tol and self.value - value <= left * negligible
             is_at_end = False
             if is_short or not _is_lower(value, self.value):
@@ -279,12 +278,17 @@ class _SetFit:
         status = end.status
         if status is not Status.STOPPED:
             status = self._status_at_end(status)
+        if self.last is not None:
+            return self.solution(status)
         expected = with_expected_targets(problem.objective, end.theta)
         point = with_rows(problem.objective, expected).at(end.theta)
-        return self._solution_at(point, end.value, status)
+        return self._solution_at(point, end.value, status, end.coefficients)
 
     def _status_at_end(self, status: Status) -> Status:
         """Return the status of the fit after Newton's method, which ended with `status`.
+
+        If rounding errors ended it, a step of expectation maximisation may see a descent that they
+        hide from it. The fit then continues with such steps to its end.
 
         Returns
         -------
@@ -292,10 +296,13 @@ class _SetFit:
             A kind of separation if it is proved; PRECISION if the total loss is so small that
             rounding errors hide its changes; otherwise `status`.
         """
-        if self.uniform.status is not Status.CONVERGED:
-            step, _ = self._step(self.step_options, minimise)
+        if status is Status.PRECISION or self.uniform.status is not Status.CONVERGED:
+            step, value = self._step(self.step_options, minimise)
             if step.status in UNBOUNDED:
                 return step.status
+            if status is Status.PRECISION and self.value - value > self._negligible(value):
+                self._add(step, value)
+                return self.steps_to_the_end()
         if separates_sets(self.problem, self.thetas[-1]):
             return Status.SEPARATED
         total = self.problem.objective.blocks.effective_size * self.value
@@ -324,6 +331,11 @@ class _SetFit:
             return False
         # The penalty does not change along the direction.
         return change_at_infinity(self.problem.objective, end.theta, found.directions[0]) <= 0.0
+
+    def _negligible(self, value: float) -> float:
+        """Return the decrease of the objective `value` below which a fit has converged."""
+        total = self.problem.objective.total_weight
+        return max(NEGLIGIBLE_SHARE * abs(value), NEGLIGIBLE_NATS / total)
 
     def _step(self, options: Options, minimiser: _Minimiser) -> tuple[Outcome | Solution, float]:
         """Minimise for the expected targets at the present iterate, from there.
@@ -409,9 +421,18 @@ class _SetFit:
         """Return the loss of the sets plus the penalty at θ."""
         return set_loss(self.problem.objective, theta) + self.penalty.value(theta)
 
-    def _solution_at(self, point: Point, value: float, status: Status) -> Solution:
-        """Return the solution at a point with the objective `value`; it has no certificate."""
-        outcome = Outcome(point, value, status, self.record.history)
+    def _solution_at(
+        self,
+        point: Point,
+        value: float,
+        status: Status,
+        coefficients: tuple[Array, Array] | None = None,
+    ) -> Solution:
+        """Return the solution at a point with the objective `value`; it has no certificate.
+
+        The arguments are those of `Outcome`.
+        """
+        outcome = Outcome(point, value, status, self.record.history, coefficients)
         return self.problem.solution(outcome, float("nan"))
 
 

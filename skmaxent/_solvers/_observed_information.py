@@ -64,11 +64,14 @@ class Descent:
         The loss of the sets plus the penalty at θ.
     status : Status
         CONVERGED, PRECISION if no step lowers the objective, MAX_ITER or STOPPED.
+    coefficients : (ndarray of shape (R, d), ndarray of shape (R,))
+        The coefficients of the columns of X, and the intercepts.
     """
 
     theta: Array
     value: float
     status: Status
+    coefficients: tuple[Array, Array]
 
 
 def affords_newton(point: Point) -> bool:
@@ -114,7 +117,7 @@ def descend_by_newton(theta: Array, objective: SetObjective, record: Record, tol
         here = objective.home(theta)
         status = record.add(counter, here, value, distance, status)
         if status is not Status.MAX_ITER or record.is_full:
-            return Descent(here, value, status)
+            return Descent(here, value, status, objective.coefficients(theta))
         if lower is not None:
             theta, value = lower
             continue
@@ -128,7 +131,8 @@ def descend_by_newton(theta: Array, objective: SetObjective, record: Record, tol
             if damping > MOST_SET_DAMPING or best.decrease <= ROUNDED * abs(value):
                 lower = _lower_on_manifold(point, H, penalty, value, value_at, 0.0)
                 if lower is None:
-                    return Descent(here, value, _status_at_rounding(point, value, distance))
+                    status = _status_at_rounding(point, value, distance)
+                    return Descent(here, value, status, objective.coefficients(theta))
                 best, candidate = replace(best, theta=lower[0]), lower[1]
                 break
         theta, value = _extended(theta, best.theta, candidate, value_at, penalty)

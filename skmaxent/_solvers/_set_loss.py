@@ -81,6 +81,13 @@ class SetObjective:
         """Return θ of the problem for θ of the present columns."""
         return self._precise.columns.theta_for(theta, self._home)
 
+    def coefficients(self, theta: Array) -> tuple[Array, Array]:
+        """Return the coefficients of the columns of X, and the intercepts.
+
+        θ of the problem may not have their digits, if its columns have other centres.
+        """
+        return self._precise.columns.coefficients(theta)
+
 
 def with_rows(objective: MultinomialObjective, blocks: RowBlocks) -> MultinomialObjective:
     """Return the objective with its rows replaced by `blocks`."""
