@@ -77,15 +77,17 @@ def solve_and_store(
         data = read(settings, model, X, y, sample_weight, offset)
     with TrainingProblem.of(data, settings) as training:
         correction = _intercept_correction(model, training)
-        kept = {"_correction": correction, "_fitted_with": parameters_of_fit(model)}
+        kept = {
+            "_correction": np.full(training.shape[0], correction, training.dtype),
+            "_fitted_with": parameters_of_fit(model),
+        }
         # Attributes of the intermediate models that callbacks see. A callback that predicts the
         # rows of the fit gives no offsets; these models then use the offsets of the fit.
         during_fit = kept | {"_fitted_with_offset": False, "_default_offset": offset}
 
         def corrected(coef: Array, intercept: Array) -> tuple[Array, Array]:
             """Return `coef_` and `intercept_` for coefficients of the problem."""
-            coef, intercept = training.user_coefficients(coef, intercept)
-            return coef, intercept + correction
+            return training.user_coefficients(coef, intercept + correction)
 
         # A partial instead of a closure: the traceback of an error keeps its frames, and with a
         # closure these would keep the data alive.
@@ -96,6 +98,7 @@ def solve_and_store(
             partial(_solve, model, settings, training),
             corrected,
             during_fit,
+            correction=correction,
         )
         set_attributes(model, kept)
         move_to_input(model, X, y)
@@ -181,13 +184,13 @@ def _bias_reduced(
         raise dependent_columns(error, FittedColumns.of(estimator).all_names) from error
 
 
-def _intercept_correction(estimator: Any, training: TrainingProblem) -> Array:
-    """Return the numbers that `prior_correction` adds to the intercepts, (n_logits,).
+def _intercept_correction(estimator: Any, training: TrainingProblem) -> Array | float:
+    """Return the numbers that `prior_correction` adds to the intercepts, (n_logits,), or 0.
 
     Raises ValueError if the model has no intercepts, or a class has no rows of positive weight.
     """
     if estimator.prior_correction is None:
-        return np.zeros(training.shape[0], training.dtype)
+        return 0.0
     if not estimator.fit_intercept or training.has_absent_classes:
         raise ValueError(
             "prior_correction changes the intercepts; expected fit_intercept=True and rows of "
@@ -195,5 +198,4 @@ def _intercept_correction(estimator: Any, training: TrainingProblem) -> Array:
         )
     shares = class_shares(estimator.prior_correction, training.classes, training.data.totals)
     change = np.log(shares) - np.log(training.class_shares)
-    change = change[1:] - change[:1] if len(change) == 2 else change - change.mean()
-    return np.asarray(change, dtype=training.dtype)
+    return np.asarray(change[1:] - change[:1] if len(change) == 2 else change - change.mean())

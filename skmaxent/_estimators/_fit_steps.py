@@ -64,6 +64,7 @@ def fit_coefficients(
     during_fit: Attributes,
     *,
     is_bounded: bool = True,
+    correction: Array | float = 0.0,
 ) -> tuple[Solution, Task | None]:
     """Minimise the objective and set the fitted attributes of an estimator.
 
@@ -82,6 +83,8 @@ def fit_coefficients(
     is_bounded : bool, default=True
         Whether the task of the fit has at most `max_iter` subtasks if the penalty is smooth. It has
         more if thresholds are learned after the iterations.
+    correction : ndarray of shape (n_logits,) or float, default=0.0
+        What `user_coefficients` adds to the intercepts.
 
     Returns
     -------
@@ -103,7 +106,7 @@ def fit_coefficients(
     task = Task.of_fit(estimator, *given, max_subtasks=max_subtasks)
     iterations = None if task is None else Iterations(task, attributes)
     solution = minimise(options_of(estimator, iterations))
-    excess = training.rounding_excess(solution)
+    excess = training.rounding_excess(solution, correction=correction)
     solution = solution.rounded(excess)
     n_iter = solution.n_iter if estimator.max_iter else 0
     found = fitted(solution.coef, solution.intercept, n_iter, solution.gap)

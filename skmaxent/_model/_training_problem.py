@@ -70,6 +70,8 @@ class TrainingProblem:
     lasso : ndarray of shape (1 or R, n_kept), or None
         With `standardize`, the L1 penalty of strength one that coefficients of the columns of the
         problem would have if L1 had the whole penalty.
+    strength : float
+        The factor of the penalty of strength one; 1 for the settings of a path.
     """
 
     data: TrainingData
@@ -80,6 +82,7 @@ class TrainingProblem:
     columns: ColumnMap
     inexact: Array
     lasso: Array | None = None
+    strength: float = 1.0
 
     @classmethod
     @contextmanager
@@ -127,15 +130,18 @@ class TrainingProblem:
                 problem_terms = columns.terms(terms, deviations)
                 terms = terms.for_standardised(of_data)
             total_weight = blocks.weight_sums.total
+            strength = _strength_of(settings, problem_terms, data.scale, total_weight)
             problem = Problem.of(
                 blocks,
                 data.likelihood,
                 None if settings.is_path else problem_terms,
                 moments,
-                strength=_strength_of(settings, problem_terms, data.scale, total_weight),
+                strength=strength,
                 fit_intercept=fit_intercept,
             )
-            yield cls(data, problem, terms, problem_terms, moments, columns, inexact, lasso)
+            yield cls(
+                data, problem, terms, problem_terms, moments, columns, inexact, lasso, strength
+            )
 
     @property
     def blocks(self) -> Storage:
@@ -300,18 +306,29 @@ class TrainingProblem:
         """Return the `coef_` and `intercept_` of a solution, for all columns and classes."""
         return self.user_coefficients(solution.coef, solution.intercept)
 
-    def rounding_excess(self, solution: Solution, strength: float | None = None) -> float:
+    def rounding_excess(
+        self, solution: Solution, strength: float | None = None, correction: Array | float = 0.0
+    ) -> float:
         """Return the relative increase of the objective by rounding its coefficients to float32.
 
         For a rounding error δ, the increase is δᵀHδ/2, or the difference between the values of the
         objective if that is larger. The result is 0 if it is at most `ROUNDED_SHARE`, and if the
-        coefficients are returned in float64. `strength` is that of the penalty of a solution of a
-        path; None stands for the penalty of the problem.
+        coefficients are returned in float64.
+
+        Parameters
+        ----------
+        solution : Solution
+        strength : float, optional
+            The factor of the penalty of a solution of a path; the default is that of the problem.
+        correction : ndarray of shape (n_logits,) or float, default=0.0
+            What is added to the intercepts before they are rounded.
         """
         if self.dtype != np.float32:
             return 0.0
         objective = solution.point.objective
-        theta = self.theta(*self.coefficients(solution))
+        strength = self.strength if strength is None else strength
+        coef, intercept = self.user_coefficients(solution.coef, solution.intercept + correction)
+        theta = self.theta(coef, intercept - correction)
         change = theta - objective.from_coefficients(solution.coef, solution.intercept)
         # First a bound without a pass over X: the mean square of a standardised column is at most
         # 1, and the second derivative of the loss by a logit at most 1/4. Without an intercept,
@@ -319,12 +336,12 @@ class TrainingProblem:
         size = objective.column_size / objective.scale if not objective.fit_intercept else 1.0
         logit = np.abs(change[:, :-1] * size).sum(axis=1) + np.abs(change[:, -1])
         value = max(abs(solution.value), 1e-300)
-        terms = self.problem.terms
-        if strength is not None:
-            terms = self.problem.standardised(self.problem_terms, strength)
-        penalty = terms.whole_penalty()
+        # The problem's own terms have no penalty for coefficients that they fix.
+        terms = self.problem_terms.times(strength)
+        penalty = terms.scaled(objective.scale).whole_penalty()
         curvature = float((penalty.ridge * change**2).sum())
-        if not len(logit) * float(logit.max()) ** 2 + curvature > ROUNDED_SHARE * value:
+        rest = self._rounding_of_left_out(coef, strength)
+        if not len(logit) * np.square(logit.max()) + curvature + rest > ROUNDED_SHARE * value:
             return 0.0
         # In float32 a row that is all but certain has no curvature, and a loss without digits.
         objective = objective.in_float64()
@@ -334,8 +351,26 @@ class TrainingProblem:
         rise = there.loss - here.loss + penalty.value(theta) - penalty.value(here.theta)
         # A rise above the whole objective is none of its rounding errors, whatever their bound.
         known = rise if rise > value else rise - there.rounding - here.rounding
-        excess = max(0.5 * (float((change * product).sum()) + curvature), known)
+        excess = max(0.5 * (float((change * product).sum()) + curvature), known) + rest
         return excess / value if excess > ROUNDED_SHARE * value else 0.0
+
+    def _rounding_of_left_out(self, coef: Array, strength: float) -> float:
+        """Return by how much rounding raises the penalty of the columns that are left out.
+
+        `coef` is the `coef_` of the user, and `strength` the factor of the penalty.
+        """
+        columns = self.columns
+        if columns.kept is None or not self.terms.has_nonzero_minimum:
+            return 0.0
+        left_out = np.setdiff1d(np.arange(columns.n_features), columns.kept)
+        terms = self.terms.columns(left_out).times(strength)
+        coef = coef[self.data.active] if self.has_absent_classes else coef
+        best = terms.at_least_penalty(len(coef))
+        rounded, least = (
+            terms.whole_penalty().value(np.column_stack([W, np.zeros(len(W))]))
+            for W in (coef[:, left_out].astype(float), best)
+        )
+        return max(rounded - least, 0.0)
 
     def columns_with_inexact_logits(self, coef: Array) -> Array:
         """Return positions of columns of X whose rounded coefficients make logits inexact.

@@ -34,6 +34,8 @@ INEXACT_UNITS = 100.0
 CONSTANT_UNITS, FINE_UNIT = 4.0, 2.0**-10
 # The largest strengths, bounds and targets of scaled coefficients, whose sums do not overflow.
 LARGEST_TERM = 1e300
+# The exponent of the largest power of two by which a ridge towards a target is multiplied.
+LARGEST_EXPONENT = 900
 # The squares of standard deviations between this one and its reciprocal are normal floats.
 LEAST_DEVIATION = 1e-150
 # A column whose squares overflow or underflow is shifted if its range, which then replaces the
@@ -263,7 +265,8 @@ def _classify_columns(
     unit = np.spacing(peaks.astype(blocks.dtype)).astype(np.float64)
     constant = suspect & (high - low <= np.where(unit < FINE_UNIT, CONSTANT_UNITS * unit, 0.0))
     inexact = _inexact(blocks, moments, suspect, low, high, unit)
-    scaled = suspect & _out_of_range(blocks, moments.mean_square) & (peaks > 0.0)
+    is_finite = np.isfinite(moments.mean_square)  # not so for entries in rows of zero weight
+    scaled = suspect & _out_of_range(blocks, moments.mean_square) & ((peaks > 0.0) | ~is_finite)
     is_narrow = ~scaled | (high / 2.0 - low / 2.0 < SHIFT_RANGE * peaks)
     shifted = suspect & ~constant & is_narrow
     if not fit_intercept:
@@ -272,7 +275,8 @@ def _classify_columns(
     if keep_columns or not (blocks.has_room or blocks.affords_columns(blocks.n_features)):
         shifted[:] = False
     if constant.all() and not keep_columns:  # a problem has at least one column, here of zeros
-        constant[0] = scaled[0] = False
+        constant[0] = False
+        scaled[0] &= not is_finite[0]
         shifted[0] = fit_intercept and low[0] != 0.0
     return _ColumnKinds(low, high, constant, shifted, scaled, inexact)
 
@@ -425,7 +429,8 @@ def unscale_coef(coef: Array, exponents: Array, dtype: DTypeLike) -> Array:
 def scale_terms(terms: PenaltyTerms, exponents: Array) -> PenaltyTerms:
     """Return penalty and bounds for the columns multiplied by 2^-exponents (n_columns,).
 
-    Numbers that would overflow become LARGEST_TERM.
+    Numbers that would overflow become LARGEST_TERM. If the strength of a ridge towards a target
+    would, the L1 penalty is reduced by the same factor.
     """
 
     def times(values: Array | None) -> Array | None:
@@ -436,11 +441,13 @@ def scale_terms(terms: PenaltyTerms, exponents: Array) -> PenaltyTerms:
             np.isinf(values), values, np.ldexp(values, exponents).clip(-LARGEST_TERM, LARGEST_TERM)
         )
 
+    # The ratio of the strengths determines the coefficient with the least penalty beside a target.
+    beyond = 0 if terms.target is None else np.maximum(-2 * exponents - LARGEST_EXPONENT, 0)
     with np.errstate(over="ignore", under="ignore"):
         return replace(
             terms,
-            l1=np.minimum(np.ldexp(terms.l1, -exponents), LARGEST_TERM),
-            ridge=np.minimum(np.ldexp(terms.ridge, -2 * exponents), LARGEST_TERM),
+            l1=np.minimum(np.ldexp(terms.l1, -exponents - beyond), LARGEST_TERM),
+            ridge=np.minimum(np.ldexp(terms.ridge, -2 * exponents - beyond), LARGEST_TERM),
             target=times(terms.target),
             lower=times(terms.lower),
             upper=times(terms.upper),

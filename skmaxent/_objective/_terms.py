@@ -27,7 +27,11 @@ from skmaxent._typing import Array
 
 # A coefficient whose distance from a bound is this share of its size was equal to the bound before
 # both were converted to the units of X, which takes a few roundings.
-BOUND_TOLERANCE = 8.0 * EPS
+# Such a distance from the coefficient with the least penalty is rounding too.
+SNAP_TOLERANCE = 8.0 * EPS
+# The derivative of the loss by a coefficient of a standardised column is at most one. Beside slopes
+# of the penalty above this, it moves the coefficient by less than rounding does.
+DECISIVE_SLOPE = 1e16
 
 
 @dataclass(frozen=True)
@@ -62,9 +66,41 @@ class PenaltyTerms:
     is_coupled: bool = True
 
     def times(self, strength: float) -> PenaltyTerms:
-        """Return the terms with strengths multiplied by a number, up to STRONGEST."""
-        l1, ridge = (np.minimum(w * strength, STRONGEST) for w in (self.l1, self.ridge))
-        return replace(self, l1=l1, ridge=ridge)
+        """Return the terms with strengths multiplied by a number, up to STRONGEST.
+
+        With a target, the strengths of a coefficient are reduced together: their ratio determines
+        the coefficient with the least penalty.
+        """
+        if self.target is None:
+            l1, ridge = (np.minimum(w * strength, STRONGEST) for w in (self.l1, self.ridge))
+            return replace(self, l1=l1, ridge=ridge)
+        with np.errstate(divide="ignore"):
+            factor = np.minimum(strength, STRONGEST / (self.l1 + self.ridge))
+        return replace(self, l1=self.l1 * factor, ridge=self.ridge * factor)
+
+    def with_fixed_coefficients(self) -> PenaltyTerms:
+        """Return terms in which bounds fix the coefficients that the penalty alone determines.
+
+        `self` has the penalty of standardised columns. The loss does not move these coefficients by
+        more than rounding does. Their penalty in the result is zero where they are fixed, because
+        its rounding errors would hide the loss. Groups, and terms without a target, are returned
+        as they are.
+        """
+        if self.target is None or self.grouped:
+            return self
+        free = soft_threshold(self.target, self._threshold)
+        least = self._within_bounds(free)
+        moves = np.maximum(np.abs(free), np.abs(least - free))
+        slope = np.maximum(self.ridge * moves, self.l1 - self.ridge * np.abs(self.target))
+        fixed = slope > DECISIVE_SLOPE
+        if not fixed.any():
+            return self
+        lower, upper = (
+            np.where(fixed, least, default if bound is None else bound)
+            for bound, default in ((self.lower, -np.inf), (self.upper, np.inf))
+        )
+        l1, target = np.where(fixed, 0.0, self.l1), np.where(fixed, least, self.target)
+        return replace(self, l1=l1, target=target, lower=lower, upper=upper)
 
     def for_standardised(self, deviations: Array) -> PenaltyTerms:
         """Return the terms of w_kj, if `self` has the penalty of standardised columns.
@@ -96,9 +132,7 @@ class PenaltyTerms:
     @property
     def nearest_to_zero(self) -> Array:
         """Return the values within the bounds that are nearest to zero, (1 or R, n_features)."""
-        zero = np.zeros_like(self.l1)
-        zero = zero if self.lower is None else np.maximum(zero, self.lower)
-        return zero if self.upper is None else np.minimum(zero, self.upper)
+        return self._within_bounds(np.zeros_like(self.l1))
 
     def from_target(self, coef: Array) -> Array:
         """Return coefficients (..., R, n_features) minus the target of the ridge."""
@@ -165,27 +199,40 @@ class PenaltyTerms:
 
         These are the optimal coefficients of columns on which the loss does not depend.
         """
-        slope = self.ridge * (0.0 if self.target is None else self.target)
-        slope = (
-            soft_threshold_columns(slope, self.l1[0])
-            if self.grouped
-            else soft_threshold(slope, self.l1)
-        )
-        ridge = np.broadcast_to(self.ridge, slope.shape)
-        coef = np.divide(slope, ridge, out=np.zeros(slope.shape), where=ridge > 0.0)
-        lower = -np.inf if self.lower is None else self.lower
-        upper = np.inf if self.upper is None else self.upper
-        return np.broadcast_to(np.clip(coef, lower, upper), (n_logits, coef.shape[1]))
+        if self.target is None:
+            coef = self._within_bounds(np.zeros((1, self.l1.shape[1])))
+        elif self.grouped:
+            coef = soft_threshold_columns(self.target, self._threshold[0])
+        else:
+            coef = self._within_bounds(soft_threshold(self.target, self._threshold))
+        return np.broadcast_to(coef, (n_logits, coef.shape[1]))
 
-    def snap_to_bounds(self, coef: Array) -> Array:
-        """Return coefficients (R, n_features), with those almost at a bound moved to the bound.
+    @property
+    def _threshold(self) -> Array:
+        """Return l1/ridge, infinite without a ridge, (1 or R, n_features)."""
+        none = np.full(self.l1.shape, np.inf)
+        return np.divide(self.l1, self.ridge, out=none, where=self.ridge > 0.0)
 
-        Rounding moved them off the bound, to either side, by a few units in the last place.
+    def _within_bounds(self, coef: Array) -> Array:
+        """Return coefficients (1 or R, n_features) moved to the nearest value within the bounds."""
+        coef = coef if self.lower is None else np.maximum(coef, self.lower)
+        return coef if self.upper is None else np.minimum(coef, self.upper)
+
+    def snapped(self, coef: Array) -> Array:
+        """Return coefficients (R, n_features) without the rounding of their conversion.
+
+        Rounding moved coefficients off a bound, or off the coefficient with the least penalty, by a
+        few units in the last place, to either side. Such coefficients are moved back.
         """
         for bound in (self.lower, self.upper):
             if bound is not None:
-                near = np.abs(coef - bound) <= BOUND_TOLERANCE * np.abs(coef)
+                near = np.abs(coef - bound) <= SNAP_TOLERANCE * np.abs(coef)
                 coef = np.where(near, bound, coef)
+        if self.target is not None:
+            least, size = self.at_least_penalty(len(coef)), np.abs(coef)
+            if self.grouped:
+                size = size.max(axis=0)
+            coef = np.where(np.abs(coef - least) <= SNAP_TOLERANCE * size, least, coef)
         return coef
 
     def objective_penalty(self) -> Ridge:

@@ -98,7 +98,7 @@ def _penalty_rounding(point: Point, penalty: Ridge | Penalty) -> float:
 
     At the optimum the derivatives of F are zero, so that the change is negligible. There are two
     exceptions, which are estimated here: a strong ridge that shrinks coefficients towards a target,
-    and coefficients at a bound.
+    and coefficients at a bound. Coefficients that bounds fix at the target are not rounded.
     """
     if isinstance(penalty, Ridge):
         return 0.0
@@ -107,6 +107,7 @@ def _penalty_rounding(point: Point, penalty: Ridge | Penalty) -> float:
     error = float(np.finfo(point.objective.blocks.dtype).eps) * np.abs(point.theta)
     rounding = penalty.ridge * error * (np.abs(point.theta - penalty.target) + error)
     if isinstance(penalty, Elementwise):
+        rounding = np.where(penalty.lower == penalty.upper, 0.0, rounding)
         held = (point.theta == penalty.lower) | (point.theta == penalty.upper)
         slope = np.abs(point.loss_gradient()) + penalty.l1
         rounding = rounding + np.where(held, slope * error, 0.0)

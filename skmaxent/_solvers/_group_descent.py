@@ -122,33 +122,32 @@ class _Descent:
         """
         sizes = self._violations()
         accurate = GROUP_ACCURACY * float(sizes.max(initial=0.0))
-        tolerance = max(accurate, self._rounding())
+        tolerance = np.maximum(accurate, self._rounding())
         for _ in range(n_rounds):
             violating = np.flatnonzero(sizes > tolerance)
             if not len(violating) or not np.isfinite(sizes).all():
                 break
             for j in violating[np.argsort(-sizes[violating], kind="stable")]:
                 self._minimise_block(int(j))
-            tolerance = max(accurate, self._rounding())
+            tolerance = np.maximum(accurate, self._rounding())
             for _ in range(NEWTON_STEPS):
                 if not self._newton_step():
                     break
                 sizes = self._violations()
                 some = (self.W != 0.0).any(axis=1) | (self.l1 == 0.0)
-                if sizes[some].max(initial=0.0) <= tolerance:
+                if (sizes <= tolerance)[some].all():
                     break
             sizes = self._violations()
 
-    def _rounding(self) -> float:
-        """Return the largest rounding error of a scaled subgradient.
+    def _rounding(self) -> Array:
+        """Return the size of the rounding errors of the scaled subgradient of each group, (width,).
 
         If columns are nearly collinear, coefficients are large and their terms in the gradient
         cancel, so that the gradient may consist of rounding errors alone.
         """
         terms = (self._sizes @ np.abs(self.W).ravel()).reshape(self.W.shape)
         terms = np.maximum(terms, np.abs(self.q)).max(axis=1, initial=0.0)
-        size = self._scale * (terms + self.l1 * self._moves)
-        return GROUP_ROUNDING * EPS * float(size.max(initial=0.0))
+        return np.asarray(GROUP_ROUNDING * EPS * self._scale * (terms + self.l1))
 
     def _violations(self) -> Array:
         """Return the scaled subgradient of each group, (width,).

@@ -38,10 +38,10 @@ class PreconditionedProblem:
     """F as a function of u, where θ = P(θ₀ + L u) and L Lᵀ is the inverse of a preconditioner.
 
     The preconditioner is the Hessian of the null model or, if columns are too many for their
-    covariance matrix, that Hessian without the covariances of columns. P is a projection: it sets
-    to zero the coefficients that an infinite penalty factor removes. If logits are coupled, the
-    loss does not change when all coefficients of a feature change by the same number; P then adds
-    the number for which the penalty is least.
+    covariance matrix, that Hessian without the covariances of columns. P is a projection: it keeps
+    coefficients that bounds fix at their values, such as those that an infinite penalty factor
+    removes. If logits are coupled, the loss does not change when all coefficients of a feature
+    change by the same number; P then adds the number for which the penalty is least.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class PreconditionedProblem:
         objective, terms = problem.objective, problem.terms
         self.problem = problem
         # A plain ridge is part of the objective. A ridge that differs between classes, or that has
-        # targets or removed coefficients, is not: its terms are added here.
+        # targets or fixed coefficients, is not: its terms are added here.
         self._penalty = None if terms.is_plain_ridge else terms.whole_penalty()
         self._free: Array | None = None
         self._target: Array | float = 0.0
@@ -68,9 +68,10 @@ class PreconditionedProblem:
             ridge = self._penalty.ridge
             self._target = np.where(ridge > 0.0, self._penalty.target, 0.0)
             if terms.lower is not None:
-                free = np.ones(objective.shape)
-                free[:, :-1][np.broadcast_to(terms.lower == 0.0, free[:, :-1].shape)] = 0.0
-                self._free = free
+                self._fixed = np.zeros(objective.shape)
+                self._fixed[:, :-1] = terms.lower
+                self._free = np.ones(objective.shape, dtype=bool)
+                self._free[:, :-1] = terms.lower != terms.upper
         if terms.is_coupled and objective.shape[0] > 1:
             self._shares = _shares_of_shift(np.broadcast_to(ridge, objective.shape), self._free)
         self._root = _preconditioner(problem, seed).root()
@@ -98,7 +99,7 @@ class PreconditionedProblem:
         theta = self._start + self._root.apply(self._unflattened(u))
         if self._shares is not None:
             theta -= np.einsum("kj,kj->j", self._shares, theta - self._target)
-        return theta if self._free is None else np.asarray(theta * self._free)
+        return theta if self._free is None else np.where(self._free, theta, self._fixed)
 
     def change(self, v: Array) -> Array:
         """Return the change of θ if u changes by v."""
@@ -151,9 +152,8 @@ def nonsmooth_part(terms: PenaltyTerms) -> str:
         return "an L1 penalty"
     if terms.lower is None or terms.upper is None:
         return ""
-    removed = (terms.lower == 0.0) & (terms.upper == 0.0)
     has_bounds = np.isfinite(terms.lower) | np.isfinite(terms.upper)
-    return "bounds" if (has_bounds & ~removed).any() else ""
+    return "bounds" if (has_bounds & (terms.lower != terms.upper)).any() else ""
 
 
 def check_is_smooth(terms: PenaltyTerms, solver: str) -> None:
@@ -176,9 +176,9 @@ def _shares_of_shift(ridge: Array, free: Array | None) -> Array:
     ----------
     ridge : ndarray of shape (R, d + 1)
         The strengths of the ridge.
-    free : ndarray of shape (R, d + 1) or None
-        Zero for coefficients that are removed, one for others. Columns with removed coefficients
-        have weights of zero, because they cannot be shifted. None removes no coefficients.
+    free : ndarray of bool, shape (R, d + 1), or None
+        False for fixed coefficients. Columns with such coefficients have weights of zero, because
+        they cannot be shifted. None fixes no coefficients.
     """
     total = ridge.sum(axis=0)
     has_ridge = total > 0.0

@@ -94,7 +94,7 @@ class Problem:
         scale = np.sqrt(np.where(varying, variances, 1.0))
         if terms is None:
             terms = ridge_terms(np.zeros(blocks.n_features))
-        terms, scaled = terms.times(strength), _standardised(terms, scale, model).times(strength)
+        terms, scaled = terms.times(strength), _standardised(terms, scale, model, strength)
         objective = MultinomialObjective(
             blocks,
             model,
@@ -187,7 +187,7 @@ class Problem:
     def standardised(self, terms: PenaltyTerms, strength: float) -> PenaltyTerms:
         """Convert `terms`, times `strength`, to terms of coefficients of standardised columns."""
         objective = self.objective
-        return _standardised(terms, objective.scale, objective.likelihood).times(strength)
+        return _standardised(terms, objective.scale, objective.likelihood, strength)
 
     def gap_at(
         self,
@@ -220,7 +220,7 @@ class Problem:
     def coefficients(self, theta: Array) -> tuple[Array, Array]:
         """Return the coefficients (R, d) and intercepts (R,) of the columns of X for θ."""
         coef, intercept = self.objective.coefficients(theta)
-        coef = self.user_terms.snap_to_bounds(coef)
+        coef = self.user_terms.snapped(coef)
         if not self.objective.fit_intercept:
             intercept = np.zeros_like(intercept)
         return coef, intercept
@@ -239,7 +239,7 @@ class Problem:
         classes; see `Solution`.
         """
         coef, intercept = outcome.coefficients or self.coefficients(outcome.point.theta)
-        coef = self.user_terms.snap_to_bounds(coef)
+        coef = self.user_terms.snapped(coef)
         last = outcome.history[-1]
         return Solution(
             coef=coef,
@@ -257,9 +257,11 @@ class Problem:
         )
 
 
-def _standardised(terms: PenaltyTerms, scale: Array, model: Likelihood) -> PenaltyTerms:
-    """Convert terms of the columns of X to terms of columns that are divided by `scale`, (d,)."""
-    scaled = terms.scaled(scale)
+def _standardised(
+    terms: PenaltyTerms, scale: Array, model: Likelihood, strength: float = 1.0
+) -> PenaltyTerms:
+    """Convert `terms`, times `strength`, to terms of columns that are divided by `scale`, (d,)."""
+    scaled = terms.scaled(scale).times(strength).with_fixed_coefficients()
     # With a single logit each group is one coefficient.
     grouped, is_coupled = scaled.grouped and model.n_logits > 1, model.is_coupled
     if (grouped, is_coupled) == (scaled.grouped, scaled.is_coupled):

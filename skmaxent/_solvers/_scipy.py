@@ -267,8 +267,11 @@ class _Run:
 
     def _callback(self, intermediate_result: Any) -> None:
         """Record SciPy's iterate `intermediate_result.x`; raise StopIteration to end the run."""
-        before, self.now = self.now, self._evaluated(intermediate_result.x)
-        self._difference_now = self._difference
+        before, now = self.now, self._evaluated(intermediate_result.x)
+        if not np.isfinite(now.value):  # L-BFGS accepts steps to where F overflows
+            self.status = Status.PRECISION
+            raise StopIteration
+        self.now, self._difference_now = now, self._difference
         self.status = self._report()
         self._count_stalled(is_rejected=self.now is before)
         if self.status is not Status.MAX_ITER or self._record.is_full or self._is_stalled:

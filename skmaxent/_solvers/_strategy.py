@@ -237,12 +237,14 @@ def minimise_smooth(
     doubtful = CERTIFIED if is_noisy else max(CERTIFIED, least_bound)
     if (
         not is_precise
-        and not record.is_full
         and gap > doubtful
         and (is_cheaply_precise(outcome) or needs_precision(outcome, options))
     ):
-        outcome = newton_precise(outcome, options, record, watch)
-        gap = _certified_gap(problem, outcome, least_bound)
+        if record.is_full:  # `newton_precise` would need another iteration
+            outcome = replace(outcome, status=Status.MAX_ITER)
+        else:
+            outcome = newton_precise(outcome, options, record, watch)
+            gap = _certified_gap(problem, outcome, least_bound)
     if gap > doubtful and is_cheaply_precise(outcome):
         outcome = _checked_in_orthogonal_coordinates(outcome, record, options.tol)
     return _solution(problem, outcome, watch, gap)

@@ -17,6 +17,9 @@ class ColumnTransform:
     """The map from the columns x of X to the columns (x - shift) 2^-exponent of a copy.
 
     Powers of two scale without rounding. A sparse column with a shift gets an entry in every row.
+    With exponents, entries beyond [-1, 1] become -1 or 1: exponents are such that only rows of zero
+    weight have such entries, whose squares may overflow, and an infinite square times a weight of
+    zero is NaN.
 
     Attributes
     ----------
@@ -45,9 +48,9 @@ class ColumnTransform:
         if self.exponents is None:
             return X
         if is_sparse:
-            data = np.ldexp(X.data, -self.exponents[X.indices])
+            data = np.ldexp(X.data, -self.exponents[X.indices]).clip(-1.0, 1.0)
             return type(X)((data, X.indices, X.indptr), shape=X.shape)
-        return np.ldexp(X, -self.exponents)
+        return np.ldexp(X, -self.exponents).clip(-1.0, 1.0)
 
     def lazily(self, X: Any) -> Any:
         """Return the transformed columns of a dense X without a copy of all rows.
@@ -72,6 +75,7 @@ class ColumnTransform:
             half = -self.exponents // 2
             X = X * np.ldexp(1.0, half).astype(X.dtype)
             X *= np.ldexp(1.0, -self.exponents - half).astype(X.dtype)
+            X = X.clip(-1.0, 1.0)
         return X
 
 

@@ -193,8 +193,8 @@ class DeviceArray(NDArrayOperatorsMixin):
         true = self.array if is_boolean else self.array != 0
         return self._wrap(self.place.xp.any(true, axis=axis))
 
-    def clip(self, low: float) -> DeviceArray:
-        return self._wrap(self.place.xp.clip(self.array, min=low))
+    def clip(self, low: float, high: float | None = None) -> DeviceArray:
+        return self._wrap(self.place.xp.clip(self.array, min=low, max=high))
 
     def sort(self, axis: int) -> None:
         self._write(self.place.xp.sort(self.array, axis=axis))

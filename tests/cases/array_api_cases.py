@@ -147,6 +147,15 @@ def test_weights_and_offsets(n, K):
         there.predict(put(X))
 
 
+def test_numbers_whose_squares_overflow_in_a_row_without_weight():
+    X, y = noisy(300)
+    X[5, 1:3] = 1e200
+    weights = (np.arange(300) != 5).astype(float)
+    model = MaxentClassifier(tol=1e-9)
+    here = clone(model).fit(np.delete(X, 5, axis=0), np.delete(y, 5))
+    assert_same(clone(model).fit(put(X), put(y), put(weights)), here)
+
+
 def test_the_objective():
     X, y = noisy(400)
     weights = np.random.default_rng(1).random(400)

@@ -103,6 +103,30 @@ def test_rows_without_weight_do_not_make_a_column_vary(rows):
         assert (MaxentClassifier().fit(stored, y, weights).coef_[:, 3] == 0.0).all()
 
 
+@pytest.mark.parametrize("stored", [*STORED, "csr of float32"])
+@pytest.mark.parametrize("columns", [[1], [0, 1, 2]])
+def test_rows_without_weight_may_have_numbers_whose_squares_overflow(rows, stored, columns):
+    X, y = rows
+    weights = np.random.default_rng(0).uniform(0.5, 2.0, len(X))
+    weights[7] = 0.0
+    options = {"C": 1.0, "tol": 1e-8}
+    kept = np.arange(len(X)) != 7
+    expected = LogisticRegression(**options, max_iter=1000)
+    expected.fit(X[kept], y[kept], sample_weight=weights[kept])
+    far = X.copy()
+    far[7, columns] = 1e30 if "float32" in stored else 1e200
+    far = sp.csr_array(far.astype(np.float32)) if " of " in stored else STORED[stored](far)
+    clf = MaxentClassifier(**options).fit(far, y, weights)
+    atol = 1e-5 if "float32" in stored else 1e-6
+    np.testing.assert_allclose(clf.coef_, expected.coef_, atol=atol)
+    # The other rows have zeros in all columns.
+    only = np.zeros((4, 1), far.dtype)
+    only[0] = far[[7]].max()
+    clf = MaxentClassifier().fit(only, [0, 0, 1, 1], [0.0, 1.0, 1.0, 1.0])
+    assert clf.coef_[0, 0] == 0.0
+    np.testing.assert_allclose(clf.intercept_, np.log(2.0), rtol=1e-4)
+
+
 @pytest.mark.parametrize("stored", ["dense", "csr"])
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
 def test_their_coefficients_are_where_the_penalty_is_least(rows, stored, l1_ratio):

@@ -78,6 +78,20 @@ def test_groups_on_their_way_to_zero_do_not_block_the_others(seed, monkeypatch):
     assert len(factors) < 100
 
 
+def test_the_rounding_of_a_tiny_column_does_not_end_the_search_of_the_others():
+    rng = np.random.default_rng(3)
+    R, width, tiny = 2, 10, 1e-11
+    matrix, gradient = model(rng, R, width, 60, 1e-2)
+    units = np.where(np.arange(R * width) % width == 0, tiny, 1.0)
+    matrix *= np.multiply.outer(units, units)
+    gradient *= units.reshape(R, width)
+    zero, l1 = np.zeros((R, width)), np.full((1, width), 0.05)
+    start = 0.1 * rng.normal(size=(R, width)) * (np.arange(width) > 0)
+    W = minimise_groups(matrix, gradient, zero, Grouped(l1, zero[:1], zero), start)
+    sizes = subgradient_sizes(matrix, gradient, zero, l1, zero[:1], zero, W)
+    assert sizes.max() < 1e-7
+
+
 def test_a_penalty_beyond_the_gradient_leaves_no_group():
     rng = np.random.default_rng(0)
     matrix, gradient = model(rng, 3, 6, 30, 0.1)

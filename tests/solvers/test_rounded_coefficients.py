@@ -132,3 +132,39 @@ def test_paths_tell_of_rounding_of_what_a_strong_penalty_holds_at_a_prior():
 
     value = objective(path.coefs[0].astype(float))
     assert (value - objective(prior)) / value <= path.optimality_gaps[0]
+
+
+def test_rounding_of_the_prior_of_a_constant_column_is_told():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=30), np.ones(30)]).astype(np.float32)
+    y = np.tile([0, 1], 15)
+    prior, C = np.array([[0.0, 0.9]]), 1e-12
+    with pytest.warns(ConvergenceWarning, match="Rounding of the coefficients to float32"):
+        clf = MaxentClassifier(C=C, prior_coef=prior).fit(X, y)
+    with pytest.warns(ConvergenceWarning, match="Rounding of the coefficients to float32"):
+        path = maxent_path(X, y, Cs=[C], l1_ratio=0.0, prior_coef=prior)
+    for coef in (clf.coef_, path.coefs[0]):
+        error = float(coef[0, 1]) - prior[0, 1]
+        assert abs(error) > 0.0
+        penalty = error**2 / (2.0 * C)
+        gap = penalty / (penalty + 30 * np.log(2.0))
+        assert gap <= clf.optimality_gap_ and gap <= path.optimality_gaps[0]
+
+
+def test_rounding_of_a_corrected_intercept_is_told():
+    # Constant columns have the coefficients of the prior, which the intercept compensates.
+    X, y = np.full((2, 1), -190827.33, np.float32), np.array([0, 1])
+    text, correction, n_said = "Rounding of the coefficients to float32", np.log(0.4 / 0.6), 0
+    for prior in (0.1, 0.37, 0.382, 0.6, 1.3):
+        clf = MaxentClassifier(prior_coef=[[prior]], prior_correction=[0.6, 0.4])
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            clf.fit(X, y)
+        error = float(clf.intercept_[0]) - (correction - float(clf.coef_[0, 0]) * float(X[0, 0]))
+        # The intercept is rounded once, to the nearest number of float32.
+        assert abs(error) <= 0.5 * np.spacing(clf.intercept_[0])
+        excess = np.log(np.cosh(0.5 * error)) / np.log(2.0)
+        is_said = any(text in str(one.message) for one in said)
+        assert is_said or excess <= 1e-6
+        n_said += is_said
+    assert n_said
