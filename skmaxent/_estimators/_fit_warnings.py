@@ -38,16 +38,26 @@ def warn_unless_converged(solution: Solution, estimator: Any, labels: Any = ()) 
         warn_user(_limit_message(solution, estimator), ConvergenceWarning)
     elif solution.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
         named = f" This is so for the labels {list(labels)}." if len(labels) else ""
-        finite = (
-            "a finite C, or bias_reduction='jeffreys',"
-            if hasattr(estimator, "bias_reduction")
-            else "a finite C,"
-        )
         warn_user(
-            f"{solution.status.value[0].upper()}{solution.status.value[1:]}.{named} Set {finite} "
-            "or remove the features that separate: skmaxent.detect_separation names them.",
+            f"{solution.status.value[0].upper()}{solution.status.value[1:]}.{named} "
+            f"{_advice_for_separation(estimator)}",
             ConvergenceWarning,
         )
+
+
+def _advice_for_separation(estimator: Any) -> str:
+    """Return what to do if no finite coefficients are optimal."""
+    if getattr(estimator, "partial_labels", False):
+        return (
+            "With partial_labels, the likelihood may have several maxima, and this is so for the "
+            "one that the fit comes to; finite coefficients elsewhere may have a larger "
+            "likelihood. Set a finite C."
+        )
+    has_reduction = hasattr(estimator, "bias_reduction")
+    finite = "a finite C, or bias_reduction='jeffreys'," if has_reduction else "a finite C,"
+    return (
+        f"Set {finite} or remove the features that separate: skmaxent.detect_separation names them."
+    )
 
 
 def _limit_message(solution: Solution, estimator: Any) -> str:

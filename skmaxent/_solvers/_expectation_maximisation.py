@@ -35,16 +35,16 @@ from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._sampled import class_shares
 from skmaxent._solvers._set_loss import (
     SetObjective,
-    change_at_infinity,
+    problem_of_rows,
     separates_sets,
     set_loss,
     with_expected_targets,
     with_rows,
 )
+from skmaxent._solvers._sets_at_infinity import is_lower_at_infinity
 from skmaxent._solvers._solution import SMALLEST_TOTAL
 from skmaxent._storage._arrays import EPS
 from skmaxent._storage._block import Block
-from skmaxent._storage._device_array import on_host
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._typing import Array, KernelResult
 
@@ -67,8 +67,6 @@ MOST_ITERATIONS = 20
 NEGLIGIBLE_SHARE, NEGLIGIBLE_NATS = 1e-7, 1e-9
 # A class vanishes if fewer rows than this are expected to have it.
 FEWEST_ROWS = 1e-3
-# Expected targets below this one may hide a direction along which the objective falls for ever.
-TINY_TARGET = 1e-6
 # Points at this multiple of the last step, at its square, and so on, are tried beyond its end.
 LONGER = 8.0
 # A decrease by less than this share of the objective counts as rounding.
@@ -96,7 +94,7 @@ def fit_sets(problem: Problem, options: Options) -> Solution:
     solution = _solution_of(fit)
     if solution.status in (*UNBOUNDED, Status.STOPPED):
         return solution
-    if fit.is_lower_at_infinity(solution.point):
+    if is_lower_at_infinity(problem, solution.point, fit.step_options):
         solution = replace(solution, status=Status.QUASI_SEPARATED)
     vanishing = _vanishing_classes(problem.objective, solution.point.objective)
     if solution.status not in (Status.CONVERGED, Status.QUASI_SEPARATED) or not len(vanishing):
@@ -308,30 +306,6 @@ class _SetFit:
         total = self.problem.objective.blocks.effective_size * self.value
         return Status.PRECISION if total < SMALLEST_TOTAL else status
 
-    def is_lower_at_infinity(self, end: Point) -> bool:
-        """Return whether the objective is no higher at infinity, along a direction, than at an end.
-
-        It is a direction of recession for the expected targets of `end`, the end of the fit,
-        without those below `TINY_TARGET`: what these contribute to the loss of the sets may be less
-        than what the direction gains.
-        """
-        blocks, expected = self.problem.objective.blocks, end.objective.blocks
-        assert isinstance(blocks, RowBlocks), "sets are in memory"
-        assert isinstance(expected, RowBlocks), "sets are in memory"
-        targets = np.where(expected.targets < TINY_TARGET, 0.0, expected.targets)
-        if targets.ndim == 1:
-            targets = np.where(targets > 1.0 - TINY_TARGET, 1.0, targets)
-        else:
-            targets /= np.maximum(targets.sum(axis=1, keepdims=True), TINY_TARGET)
-        if _have_same_support(targets, blocks.targets):
-            return False
-        rows = expected.with_targets(targets.astype(expected.dtype))
-        found = minimise(_problem_of_rows(self.problem, rows), self.step_options, end.theta)
-        if found.status not in UNBOUNDED or not found.directions:
-            return False
-        # The penalty does not change along the direction.
-        return change_at_infinity(self.problem.objective, end.theta, found.directions[0]) <= 0.0
-
     def _negligible(self, value: float) -> float:
         """Return the decrease of the objective `value` below which a fit has converged."""
         total = self.problem.objective.total_weight
@@ -436,16 +410,6 @@ class _SetFit:
         return self.problem.solution(outcome, float("nan"))
 
 
-def _have_same_support(targets: Array, others: Array) -> bool:
-    """Return whether the same classes have positive targets in each row.
-
-    Targets have the shape (rows, R), or (rows,) for the second of two classes.
-    """
-    targets, others = on_host(targets), on_host(others)
-    is_same = np.array_equal(targets > 0.0, others > 0.0)
-    return is_same and (targets.ndim > 1 or np.array_equal(targets < 1.0, others < 1.0))
-
-
 class _Minimiser(Protocol):
     """The functions `minimise`, and `descend`, which does not check its result."""
 
@@ -474,12 +438,4 @@ def _squarem_point(first: Array, second: Array, third: Array) -> Array:
 
 def _step_problem(problem: Problem, theta: Array) -> Problem:
     """Return the problem of a step from θ, whose targets are the expected ones."""
-    return _problem_of_rows(problem, with_expected_targets(problem.objective, theta))
-
-
-def _problem_of_rows(problem: Problem, rows: RowBlocks) -> Problem:
-    """Return the problem with other rows."""
-    objective = problem.objective
-    return Problem.of(
-        rows, objective.likelihood, problem.user_terms, fit_intercept=objective.fit_intercept
-    )
+    return problem_of_rows(problem, with_expected_targets(problem.objective, theta))

@@ -100,6 +100,14 @@ def with_rows(objective: MultinomialObjective, blocks: RowBlocks) -> Multinomial
     )
 
 
+def problem_of_rows(problem: Problem, rows: RowBlocks) -> Problem:
+    """Return the problem with its rows replaced by `rows`."""
+    objective = problem.objective
+    return Problem.of(
+        rows, objective.likelihood, problem.user_terms, fit_intercept=objective.fit_intercept
+    )
+
+
 def set_loss(objective: MultinomialObjective, theta: Array) -> float:
     """Return the mean of -log P(S_i) over the rows of an objective at θ, without the penalty."""
     (loss,) = objective.blocks.map_reduce(_block_loss, *objective.for_blocks(theta))
