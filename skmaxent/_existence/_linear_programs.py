@@ -41,6 +41,9 @@ FEW_CLASSES = 8
 CONSTRAINT_BYTES = 1 << 29
 # Tolerance of the solver of linear programs. Losses up to this value count as rounding.
 LP_TOLERANCE = 1e-10
+# The most pivots of the simplex method for each variable and constraint. It needs about one, unless
+# it cycles.
+MOST_PIVOTS = 20
 # Maxima of a linear program up to this value count as zero, for coefficients between -1 and 1.
 NO_GAIN = 1e-7
 
@@ -136,8 +139,12 @@ def _maximiser(cost: Array, A: Array, bounds: ArrayLike) -> Array | None:
         "dual_feasibility_tolerance": LP_TOLERANCE,
     }
     zeros = np.zeros(len(A))
-    found = linprog(-cost, A_ub=-A, b_ub=zeros, bounds=bounds, method="highs", options=tight)
-    return None if found.x is None else np.asarray(found.x)
+    for presolve in (True, False):  # a simplex method that cycles with one may end with the other
+        options = {**tight, "maxiter": MOST_PIVOTS * sum(A.shape), "presolve": presolve}
+        found = linprog(-cost, A_ub=-A, b_ub=zeros, bounds=bounds, method="highs", options=options)
+        if found.success:
+            return np.asarray(found.x)
+    return None
 
 
 def _evenly_spaced(rows: Array, at_most: int) -> Array:
