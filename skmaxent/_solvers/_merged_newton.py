@@ -32,8 +32,8 @@ from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
-# If a pass over X has fewer multiplications, copying the rows costs more than it saves.
-LEAST_WORK = 1_000_000
+# If a pass over X has fewer multiplications, the copy of the rows may cost more than it saves.
+LEAST_WORK = 10_000
 # A weak ridge is reached through stronger ones, with this ratio of successive strengths. Where the
 # quadratic model holds, one step for each strength is enough. On news texts with C = 100, this
 # takes a third of the products that steps with the weak ridge alone take.

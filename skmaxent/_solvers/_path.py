@@ -151,12 +151,13 @@ class Path:
         problem = self._problem.with_penalty(self._terms, strength)
         point = None if self._solution is None or start is not None else self._solution.point
         start = self._start(problem, strength) if start is None else start
+        options = replace(self._options, trusts_model=self._trusts_model())
         if problem.terms.is_plain_ridge:
-            solution = minimise_smooth(problem, self._options, start, least_bound=LOOSE_GAP)
+            solution = minimise_smooth(problem, options, start, least_bound=LOOSE_GAP)
         else:
             solution = minimise_nonsmooth(
                 problem,
-                replace(self._options, trusts_model=self._trusts_model()),
+                options,
                 start,
                 self._working,
                 screening=self._screening(point, strength),

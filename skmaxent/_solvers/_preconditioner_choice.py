@@ -70,6 +70,14 @@ BLOCKS_IN_STEP, LEAST_STEP_PRODUCTS = 2.0, 10
 WORTH_PRODUCTS = 200
 
 
+class _LastPreconditioner:
+    """The preconditioner that was built last for any fit to a loss, and its kind."""
+
+    def __init__(self, _objective: MultinomialObjective) -> None:
+        self.kind = ""
+        self.preconditioner: Preconditioner | None = None
+
+
 class PreconditionerChoice:
     """The choice of a preconditioner for the points of a fit, and the preconditioner in use.
 
@@ -101,6 +109,13 @@ class PreconditionerChoice:
         Seed for the samples of rows from which preconditioners are built.
     is_near : bool
         Whether the start is much nearer to the optimum than the null model.
+    continues : bool, default=False
+        Whether to begin with the preconditioner that the last fit to the same loss ended with.
+
+    Attributes
+    ----------
+    preconditioner : Preconditioner or None
+        The preconditioner in use, if there is one.
     """
 
     def __init__(
@@ -110,6 +125,7 @@ class PreconditionerChoice:
         solver: str = "auto",
         seed: int = 0,
         is_near: bool = False,
+        continues: bool = False,
     ) -> None:
         self._is_near = is_near
         self._seed = seed
@@ -147,8 +163,9 @@ class PreconditionerChoice:
         # Whether the loss is small enough for blocks, and the logarithmic reduction of the residual
         # for each product before blocks were built.
         self._is_separable, self._rate_without_blocks = False, 0.0
-        self._kind = ""
-        self._preconditioner: Preconditioner
+        self._last = objective.computed_once(_LastPreconditioner)
+        self._kind = self._last.kind if continues else ""
+        self.preconditioner = self._last.preconditioner if continues else None
 
     @property
     def max_products(self) -> int:
@@ -215,7 +232,7 @@ class PreconditionerChoice:
                 return self._build("blocks", point)
             if self._kind == "blocks":
                 if self._costs["blocks"] < np.inf:
-                    return self._preconditioner, False
+                    return self._present(), False
                 return self._build(kind, point)
             if is_far and kind == self._kind and self._is_old():
                 return self._build(kind, point)
@@ -225,8 +242,13 @@ class PreconditionerChoice:
             is_expensive = last <= self._costs[kind] and self._costs[kind] > 0.0
             is_cheaper_kind = self._costs[kind] < self._costs[self._kind]
             if (kind == self._kind and is_expensive) or is_cheaper_kind:
-                return self._preconditioner, False
+                return self._present(), False
         return self._build(kind, point)
+
+    def _present(self) -> Preconditioner:
+        """Return the preconditioner in use."""
+        assert self.preconditioner is not None
+        return self.preconditioner
 
     def _blocks_pay_off(self, last: float) -> bool:
         """Return whether to build blocks, for the first time or again; only if the loss is small.
@@ -260,21 +282,22 @@ class PreconditionerChoice:
         self._age, self._since = 0, 0.0
         sample = self._sample(self._rows["full" if kind == "blocks" else kind])
         is_null = point.probabilities.are_common
+        built: Preconditioner
         if kind == "diagonal" and point.objective.likelihood.is_coupled and not is_null:
-            self._preconditioner = DiagonalPreconditioner(point, sample)
+            built = DiagonalPreconditioner(point, sample)
         elif kind == "blocks":
-            if self._kind == "blocks" and isinstance(
-                self._preconditioner, ClassBlockPreconditioner
-            ):
-                self._preconditioner.build(point, sample, seed=self._seed)
+            if isinstance(self.preconditioner, ClassBlockPreconditioner):
+                built = self.preconditioner
+                built.build(point, sample, seed=self._seed)
             else:
-                self._preconditioner = ClassBlockPreconditioner(point, sample, seed=self._seed)
+                built = ClassBlockPreconditioner(point, sample, seed=self._seed)
         elif kind == "assembled":
-            self._preconditioner = AssembledPreconditioner(point, sample)
+            built = AssembledPreconditioner(point, sample)
         else:
-            self._preconditioner = KroneckerPreconditioner(point, sample, full=kind == "full")
-        self._kind = kind
-        return self._preconditioner, True
+            built = KroneckerPreconditioner(point, sample, full=kind == "full")
+        self._kind = self._last.kind = kind
+        self.preconditioner = self._last.preconditioner = built
+        return built, True
 
     def _sample(self, n_rows: int) -> MultinomialObjective:
         """Return the objective over `n_rows` sampled rows, or over all if there are no more."""

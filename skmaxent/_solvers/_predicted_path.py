@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 
 from skmaxent._existence import Watch
-from skmaxent._solvers._names import NEWTON
 from skmaxent._solvers._path import Path
-from skmaxent._solvers._preconditioners import Preconditioner
 from skmaxent._solvers._problem import Problem
-from skmaxent._solvers._record import Outcome, Record
-from skmaxent._solvers._small import is_small, newton_small
-from skmaxent._solvers._smooth import newton
+from skmaxent._solvers._record import Outcome
 from skmaxent._solvers._solution import Options, Solution, Status
 from skmaxent._solvers._strategy import descend
 from skmaxent._typing import Array
@@ -38,8 +33,6 @@ class PredictedPath(Path):
 
     # The last solutions: logarithm of the strength, and θ.
     _last: tuple[tuple[float, Array], ...] = ()
-    # The preconditioner that fits of the same loss share.
-    _preconditioner: Preconditioner | None = None
     # The number of fits since a new preconditioner or quadratic model, modulo FITS_TOGETHER.
     _n_together = 0
 
@@ -98,35 +91,17 @@ class PredictedPath(Path):
     def _outcome(
         self, problem: Problem, options: Options, start: Array, strength: float
     ) -> Outcome:
-        """Minimise from θ `start`, with a preconditioner or quadratic model of an earlier fit.
-
-        The preconditioner of this fit is kept for the next one.
-        """
-        objective = problem.objective
+        """Minimise from θ `start`, without checks of the result."""
+        watch = Watch(problem.objective, *problem.terms.whole_penalty().unbounded_signs)
+        screening = None
         if not problem.terms.is_plain_ridge:
             assert self._solution is not None
-            watch = Watch(objective, *problem.terms.whole_penalty().unbounded_signs)
             screening = self._screening(self._solution.point, strength)
-            return descend(problem, options, start, watch, self._working, screening)
-        watch, record = Watch(objective), Record(options)
-        if options.solver not in NEWTON:
-            return descend(problem, options, start, watch)
-        if is_small(objective) and options.solver != "newton-cg":
-            return newton_small(objective, start, options, record, watch)
-        outcome = newton(
-            objective.at(start),
-            options,
-            record,
-            watch,
-            is_near=True,
-            preconditioner=self._preconditioner if options.trusts_model else None,
-        )
-        self._preconditioner = cast(Preconditioner, outcome.preconditioner)
-        return outcome
+        return descend(problem, options, start, watch, self._working, screening)
 
     def _start(self, problem: Problem, strength: float) -> Array | None:
         """Return θ at which to start the fit of a problem; see `Path._start`."""
-        start = None if problem.terms.is_plain_ridge else self._extrapolated(problem, strength)
+        start = self._extrapolated(problem, strength)
         return super()._start(problem, strength) if start is None else start
 
     def _extrapolated(self, problem: Problem, strength: float) -> Array | None:

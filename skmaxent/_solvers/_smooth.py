@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import numpy as np
 
@@ -54,7 +55,6 @@ def newton(
     is_near: bool = False,
     hands_over: bool = False,
     max_products: float = np.inf,
-    preconditioner: Preconditioner | None = None,
 ) -> Outcome:
     """Minimise a smooth objective from a point until it is `options.tol` from the optimum.
 
@@ -83,14 +83,12 @@ def newton(
         more precise solver continues from there.
     max_products : float, default=inf
         With `hands_over`, the loop also ends after this number of Hessian products.
-    preconditioner : Preconditioner, optional
-        The preconditioner of the first step, for example from a fit with nearly the same penalty.
 
     Returns
     -------
     Outcome
     """
-    state = _State(start, options, is_near=is_near, preconditioner=preconditioner)
+    state = _State(start, options, is_near=is_near)
     region, counter = state.region, start.objective.counter
     n_before = counter.hessian_products
     while True:
@@ -144,17 +142,14 @@ class _State:
         The step by conjugate gradients from which the distance was computed, if there is one.
     """
 
-    def __init__(
-        self,
-        start: Point,
-        options: Options,
-        *,
-        is_near: bool,
-        preconditioner: Preconditioner | None,
-    ) -> None:
+    def __init__(self, start: Point, options: Options, *, is_near: bool) -> None:
         self._counter, self._tol = start.objective.counter, options.tol
         self._choice = PreconditionerChoice(
-            start.objective, solver=options.solver, seed=options.seed, is_near=is_near
+            start.objective,
+            solver=options.solver,
+            seed=options.seed,
+            is_near=is_near,
+            continues=options.trusts_model,
         )
         self.point, self.region = start, TrustRegion()
         self.distance = np.inf
@@ -163,9 +158,9 @@ class _State:
         # reduced the residual, and whether Hessian products must be exact.
         self._ritz, self._reduction, self._exact = 1.0, 0.0, False
         self._is_new = False
-        if preconditioner is None:
-            preconditioner, self._is_new = self._choice.at(start, 0)
-        self.preconditioner = preconditioner
+        if self._choice.preconditioner is None:
+            self._is_new = self._choice.at(start, 0)[1]
+        self.preconditioner = cast(Preconditioner, self._choice.preconditioner)
         self._n_products_before = 0
         self._measure_length()
 
