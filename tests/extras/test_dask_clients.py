@@ -248,10 +248,13 @@ def test_an_interrupted_fit_leaves_nothing(client, monkeypatch, computation):
 
     model = MaxentClassifier().fit(*rows())
     coef = model.coef_
+    # Jobs in the background of a shell ignore the signal.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     with monkeypatch.context() as patch:
         patch.setattr(ClusterScheduler, "submit", interrupted)
         with pytest.raises(KeyboardInterrupt):
             model.fit(*lazily(*rows()))
+    signal.signal(signal.SIGINT, handler)
     assert model.coef_ is coef
     assert_nothing_left(client)
     assert_fits()
