@@ -98,7 +98,8 @@ class PenalisedLikelihood:
         P = probabilities(Z, "softmax")
         H = self.information(P)
         log_det = log_determinant(H)
-        if not np.isfinite(log_det):
+        is_representable = (H.diagonal() > np.finfo(float).tiny).all()
+        if not (np.isfinite(log_det) and is_representable):
             return 1e300, np.zeros(r * w)
         loss = self.s @ losses(Z, self.T, "softmax")
         X, s, P = (array.astype(float) for array in (self.X, self.s, P))
