@@ -107,7 +107,7 @@ def fit_coefficients(
     iterations = None if task is None else Iterations(task, attributes)
     solution = minimise(options_of(estimator, iterations))
     excess = training.rounding_excess(solution, correction=correction)
-    solution = solution.rounded(excess)
+    solution = training.rounded(solution, excess)
     n_iter = solution.n_iter if estimator.max_iter else 0
     found = fitted(solution.coef, solution.intercept, n_iter, solution.gap)
     set_attributes(estimator, found)

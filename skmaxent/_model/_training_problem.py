@@ -372,6 +372,16 @@ class TrainingProblem:
         )
         return max(rounded - least, 0.0)
 
+    def rounded(self, solution: Solution, excess: float) -> Solution:
+        """Return the solution after its coefficients were rounded, with the gap enlarged.
+
+        `excess` is the result of `rounding_excess`. If rounding makes logits inexact, in float32 or
+        float64, nothing is known of the objective, and the gap is 1.
+        """
+        coef, _ = self.coefficients(solution)
+        is_inexact = len(self.columns.columns_with_inexact_logits(coef)) > 0
+        return solution.rounded(1.0 if is_inexact else excess)
+
     def columns_with_inexact_logits(self, coef: Array) -> Array:
         """Return positions of columns of X whose rounded coefficients make logits inexact.
 

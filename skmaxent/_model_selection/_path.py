@@ -235,7 +235,8 @@ def fit_path(
         def end(index: int, solution: Solution) -> None:
             """Note how a fit ended, and its certificate after rounding."""
             endings[index] = Ending.of(solution, model, training, float(strengths[index]))
-            path.optimality_gaps[index] = solution.rounded(endings[index].rounding).gap
+            rounded = training.rounded(solution, endings[index].rounding)
+            path.optimality_gaps[index] = rounded.gap
 
         def repeat(index: int) -> None:
             """Repeat a fit up to the `tol` of the model, from the coefficients found before."""

@@ -164,9 +164,10 @@ class Solution:
     def rounded(self, excess: float) -> Solution:
         """Return the solution after its coefficients were rounded, with the gap enlarged.
 
-        `excess` is the increase of F by the rounding, as a share of F.
+        `excess` is the increase of F by the rounding, as a share of F. A gap of NaN remains NaN.
         """
-        return self if excess == 0.0 else replace(self, gap=min(1.0, self.gap + excess))
+        # min(1.0, nan) is 1.0.
+        return self if excess == 0.0 else replace(self, gap=min(self.gap + excess, 1.0))
 
     def lacks_precision(self, tol: float) -> bool:
         """Return whether rounding errors kept the fit from its optimum, which deserves a warning.

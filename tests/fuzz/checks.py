@@ -34,9 +34,6 @@ A difference that floating point explains is no failure, and is counted under th
 "digits of X"
     The values of a column differ by so few units in the last place that `fit` takes the column for
     constant, and a warning names it.
-"digits of logits"
-    The logits at the coefficients are sums of terms so large that rounding changes them by
-    `BLURRED` or more, and a warning names the columns.
 """
 
 import hashlib
@@ -72,8 +69,6 @@ MOST_CALLS = 1_000_000
 DEGENERATE, NOISE = 1e-3, 1e-5
 # Columns of a smaller range, in units of the last place, are constant but for rounding.
 FEW_UNITS = 4.0
-# A rounding error of a logit that changes a probability in its first digits.
-BLURRED = 0.1
 # Gradients below which the values of C at which coefficients are not negligible overflow.
 SMALLEST_GRADIENT = 1e-100
 # Condition number of the scaled information up to which standard errors are compared.
@@ -321,11 +316,8 @@ class Examination:
         X = self.problem.X
         span, unit = np.ptp(X, axis=0), np.spacing(abs(X).max(axis=0))
         is_narrow = (span > 0) & (span <= FEW_UNITS * unit)
-        is_told = any("so far from zero" in text for text in fit.messages)
-        if is_narrow.any() and is_told:
+        if is_narrow.any() and any("so far from zero" in text for text in fit.messages):
             return np.inf, "digits of X"
-        if is_told and self.logits(fit)[1].max() >= BLURRED:
-            return np.inf, "digits of logits"
         limits = {"coefficients rounded": 0.0, "last bits of X": 0.0}
         for _ in range(8):
             rounded = (self.rounded(array, dtype) for array in (best.coef, best.intercept))

@@ -102,8 +102,8 @@ class PartialLabels(Examination):
         # A fit that warns of separated classes ends early.
         has_warned = any("separated" in text or "Rounding" in text for text in fit.messages)
         if value - first > TOLERANCE * scale and not has_warned:
-            _, limit = self.limit(fit, Found(start.coef, start.intercept, first, start.gain))
-            if limit == "digits of X":
+            allowed, limit = self.limit(fit, Found(start.coef, start.intercept, first, start.gain))
+            if value - first - allowed <= TOLERANCE * scale:
                 self.outcome.notes[f"START within limit: {limit}"] += 1
                 return
             self.outcome.fail(

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy.special import logsumexp
+from sklearn.exceptions import ConvergenceWarning
 
 from skmaxent import MaxentClassifier
 
@@ -61,3 +62,15 @@ def test_a_row_far_out_leaves_the_optimum_of_the_others(seed, C):
     assert not residual[0].any()
     gradient = residual[1:].T @ X[1:] + clf.coef_ / C
     np.testing.assert_allclose(gradient, 0.0, atol=1e-2)
+
+
+def test_the_gap_stays_unknown_after_rounding_to_float32():
+    rng = np.random.default_rng(0)
+    z, e = rng.normal(size=(2, 200))
+    X = np.column_stack([3000.0 + 1000.0 * z, 3000.0 + 1000.0 * z + 0.1 * e]).astype(np.float32)
+    codes = (e[:, None] * [2.0, 0.0, -2.0] + rng.gumbel(size=(200, 3))).argmax(axis=1)
+    sets = np.eye(3, dtype=bool)[codes] | (rng.random((200, 3)) < 0.2)
+    clf = MaxentClassifier(C=np.inf, partial_labels=True)
+    with pytest.warns(ConvergenceWarning, match="Rounding of the coefficients to float32"):
+        clf.fit(X, sets)
+    assert np.isnan(clf.optimality_gap_)

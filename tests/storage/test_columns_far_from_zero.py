@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 
 from skmaxent import (
     MaxentClassifier,
@@ -202,3 +203,25 @@ def test_one_in_1e14_is_still_found(rows):
     with pytest.warns(UserWarning, match="so far from zero"):
         clf = MaxentClassifier(C=np.inf, tol=1e-8).fit(X, y)
     np.testing.assert_allclose(clf.coef_, expected - expected.mean(axis=0), atol=1e-5)
+
+
+def test_the_optimality_gap_is_one_if_rounding_makes_logits_inexact():
+    rng = np.random.default_rng(0)
+    z, e = rng.normal(size=(2, 60))
+    X = 1e10 + np.column_stack([z, z + 1e-5 * e])
+    y = (3.0 * e + rng.logistic(size=60) > 0.0).astype(int)
+    # The differences from 1e10 are exact, and so are these columns.
+    near = X - 1e10
+    Z = np.column_stack([near[:, 0], 1e5 * (near[:, 1] - near[:, 0])])
+    best = LogisticRegression(C=np.inf, tol=1e-12, max_iter=1000).fit(Z, y)
+    least = log_loss(y, best.predict_proba(Z))
+    with pytest.warns(UserWarning, match="so far from zero"):
+        clf = MaxentClassifier(C=np.inf).fit(X, y)
+    path = maxent_path(X, y, Cs=[1e30])
+    for coef, intercept, gap in (
+        (clf.coef_, clf.intercept_, clf.optimality_gap_),
+        (path.coefs[0], path.intercepts[0], path.optimality_gaps[0]),
+    ):
+        logits = X.astype(np.longdouble) @ coef[0].astype(np.longdouble) + intercept[0]
+        value = np.logaddexp(0.0, np.where(y == 1, -logits, logits)).mean()
+        assert gap == 1.0 > (value - least) / value > 1e-3
