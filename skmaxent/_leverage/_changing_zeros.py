@@ -135,7 +135,7 @@ class ChangingZeros:
         if len(which):
             steps = ProximalSteps.of(self, rows, [x[:, which] for x in X], which)
             steps.signs[:] = signs[which]
-            converged = steps.solve(None)
+            converged = steps.solve(np.arange(len(which)), None)
             change[which[converged]] = steps.change[converged]
         return change
 
@@ -272,30 +272,36 @@ class ProximalSteps:
             np.zeros(shape),
         )
 
-    def extra_gradient(self, gradient: Array, derivatives: Array) -> Array:
-        """Return the e_i of the next step, (m, size), after `solve`.
+    def extra_gradient(
+        self, which: Array, shift: Array, gradient: Array, derivatives: Array
+    ) -> Array:
+        """Return the e_i of the next step of n rows, (n, size).
 
         Parameters
         ----------
-        gradient : ndarray of shape (m, size)
+        which : ndarray of int, shape (n,)
+            The positions of the rows.
+        shift : ndarray of shape (n, size)
+            The changes of the coordinates from which the next step begins.
+        gradient : ndarray of shape (n, size)
             The gradient of the summed loss and the ridge at θ + `shift`, without the row.
-        derivatives : ndarray of shape (m, size, r)
+        derivatives : ndarray of shape (n, size, r)
             The B_i.
         """
         zeros, B = self.zeros, derivatives
-        left_out = self.residual + np.einsum(
-            "mkl,ml->mk", self.curvature, np.einsum("msr,ms->mr", B, self.shift)
+        left_out = self.residual[which] + np.einsum(
+            "mkl,ml->mk", self.curvature[which], np.einsum("msr,ms->mr", B, shift)
         )
-        model = zeros.gradient + self.shift @ zeros.hessian
+        model = zeros.gradient + shift @ zeros.hessian
         return np.asarray(gradient - model + np.einsum("msr,mr->ms", B, left_out))
 
-    def solve(self, extra: Array | None) -> Array:
-        """Minimise the model of each row; return a mask (m,) of those for which S converged.
+    def solve(self, which: Array, extra: Array | None) -> Array:
+        """Minimise the models of n rows; return a mask (n,) of those for which S converged.
 
-        `extra` (m, size) are the e_i; None stands for zeros. The search for S begins with `signs`.
+        `which` (n,) are the positions of the rows. `extra` (m, size) are the e_i of all rows; None
+        stands for zeros. The search for S begins with `signs`.
         """
-        n = len(self.signs)
-        converged, at = np.zeros(n, dtype=bool), np.arange(n)
+        converged, at = np.zeros(len(self.signs), dtype=bool), which
         for _ in range(MOST_STEPS):
             at = at[np.count_nonzero(self.signs[at], axis=1) <= MOST_CHANGES]
             if not len(at):
@@ -307,7 +313,7 @@ class ProximalSteps:
             converged[at[is_same]] = True
             self.signs[at] = following
             at = at[~is_same]
-        return converged
+        return converged[which]
 
     def _step(self, at: Array, extra: Array | None) -> tuple[Array, Array]:
         """Solve the systems of the rows `at` for their present S; set their `change` and `shift`.

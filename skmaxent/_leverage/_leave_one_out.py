@@ -20,7 +20,12 @@ from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._inverse_hessian import InverseHessian, all_coefficients_vary
 from skmaxent._leverage._left_out_units import HeldOutScores, Units, left_out_units, single_classes
 from skmaxent._leverage._leverages import Leverages
-from skmaxent._leverage._refit_choice import NONSMOOTH_ERROR, SMOOTH_ERROR, replace_by_exact_fits
+from skmaxent._leverage._refit_choice import (
+    NEARLY_SINGULAR,
+    NONSMOOTH_ERROR,
+    SMOOTH_ERROR,
+    replace_by_exact_fits,
+)
 from skmaxent._leverage._refits import NEWTON_TOLERANCE, Refits
 from skmaxent._leverage._sampled_inverse import N_GROUPS, N_VECTORS, SampledInverse
 from skmaxent._typing import Array
@@ -236,6 +241,9 @@ def held_out(
     most_monte_carlo_error: float = np.inf,
     refit_tolerance: float = NEWTON_TOLERANCE,
     n_vectors: int = N_VECTORS,
+    refits_sampled: bool = True,
+    best: float = -np.inf,
+    shifts: dict[int, Array] | None = None,
 ) -> HeldOut:
     """Return held-out scores by one Newton step, and by exact fits where the step is inaccurate.
 
@@ -255,6 +263,14 @@ def held_out(
         As the `tolerance` of `Refits`.
     n_vectors : int, default=N_VECTORS
         The number of random vectors, if leverages are estimated from them.
+    refits_sampled : bool, default=True
+        Whether exact fits replace inaccurate approximations from random vectors. If not, they only
+        replace those of nearly singular units. With few vectors, the largest changes are those with
+        the largest errors, and replacing these alone biases the mean score.
+    best : float, default=-infinity
+        The best mean log score of other fits, with which this one is compared.
+    shifts : dict, optional
+        As in `SmallRefits`, from fits with other strengths of the penalty.
     """
     check_max_refits(max_refits)
     fit.rows_in_memory()
@@ -274,9 +290,12 @@ def held_out(
     if more is not leverages:
         leverages, units = more, left_out_units(fit, more, weights)
         scores = HeldOutScores(units, weights, fit.correction, is_single)
-    refits = Refits(problem, fit.theta, leverages, refit_tolerance)
+    refits = Refits(problem, fit.theta, leverages, refit_tolerance, shifts)
     ratio = SMOOTH_ERROR if all_coefficients_vary(problem.terms) else NONSMOOTH_ERROR
-    error, refitted = replace_by_exact_fits(units, scores, refits, max_refits, ratio)
+    if not refits_sampled and isinstance(leverages.inverse, SampledInverse):
+        n_singular = int(np.count_nonzero(units.largest_hat > NEARLY_SINGULAR))
+        max_refits = n_singular if max_refits is None else min(n_singular, max_refits)
+    error, refitted = replace_by_exact_fits(units, scores, refits, max_refits, ratio, best)
     if refits.separated:
         warn_user(
             f"the classes are separated without one of {len(refits.separated)} rows: no finite "

@@ -168,6 +168,10 @@ class HeldOutScores:
         """Return the log-probabilities of all classes for logits (n_units, n_logits)."""
         return np.asarray(_prediction.log_softmax(logits + self._correction, 1))
 
+    def by_one_step(self, units: Array) -> Array:
+        """Return the log-probabilities of units by one Newton step, (n, n_classes)."""
+        return self._log_proba(self._units.logits[units])
+
     def replace(self, units: Array, logits: Array) -> None:
         """Replace the log-probabilities of the units at positions `units`, from their logits.
 

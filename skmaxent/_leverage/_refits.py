@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 from skmaxent._leverage._leverages import Leverages
 from skmaxent._leverage._simplified_newton import SimplifiedNewton
+from skmaxent._leverage._small_refits import SmallRefits
 from skmaxent._solvers import UNBOUNDED, Options, Problem, minimise
 from skmaxent._storage._device_array import on_host
 from skmaxent._storage._row_blocks import RowBlocks
@@ -34,7 +35,10 @@ class Refits:
         The leverages of the rows, which the simplified Newton method uses. If it does not converge
         for a row, a solver makes the fit.
     tolerance : float, default=NEWTON_TOLERANCE
-        The distance to the optimum, in standard errors, at which the simplified Newton method ends.
+        The distance to the optimum, in standard errors, at which the fits of small data and the
+        simplified Newton method end.
+    shifts : dict, optional
+        As in `SmallRefits`.
 
     Attributes
     ----------
@@ -53,12 +57,17 @@ class Refits:
         theta: Array,
         leverages: Leverages,
         tolerance: float = NEWTON_TOLERANCE,
+        shifts: dict[int, Array] | None = None,
     ) -> None:
         blocks = problem.objective.blocks
         assert isinstance(blocks, RowBlocks)
         self._problem = problem
         self._start = problem.coefficients(theta)
-        self._newton = SimplifiedNewton.of(problem, leverages, tolerance)
+        self._small = self._newton = None
+        if SmallRefits.suits(problem):
+            self._small = SmallRefits(problem, theta, tolerance, {} if shifts is None else shifts)
+        else:
+            self._newton = SimplifiedNewton.of(problem, leverages, tolerance)
         given = blocks.X, blocks.targets, blocks.weights, blocks.offset
         self._X, self._targets, weights, self._offset = map(on_host, given)
         if sp.issparse(self._targets):
@@ -86,7 +95,9 @@ class Refits:
         """
         logits = np.empty((len(rows), len(self._start[0])))
         converged = np.zeros(len(rows), dtype=bool)
-        if self._newton is not None:
+        if self._small is not None:
+            logits, converged = self._small.logits_without(rows, left_out)
+        elif self._newton is not None:
             logits, converged = self._newton.logits_without(rows, left_out, outcomes)
         for at in np.flatnonzero(~converged):
             outcome = None if outcomes[at] < 0 else int(outcomes[at])

@@ -22,9 +22,10 @@ from skmaxent._storage._block import Block
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._typing import Array
 
-# The largest number of steps, and the factor by which each must reduce the squared distance to the
-# optimum. Fits that converge more slowly are left to a solver.
-MOST_STEPS, LEAST_DECREASE = 15, 0.5
+# The largest number of steps. Fits that need more are left to a solver.
+MOST_STEPS = 15
+# The least and the largest factor of a step.
+LEAST_FACTOR, MOST_FACTOR = 0.05, 5.0
 # The largest number of entries of the logits of all fits for a block of rows, 32 megabytes.
 ENTRIES_AT_A_TIME = 1 << 22
 
@@ -36,7 +37,9 @@ class SimplifiedNewton:
     The Hessian is not computed again at later iterates. All fits therefore share its inverse, and
     one pass over the rows makes a step of many fits (Deuflhard 2004, Newton Methods for Nonlinear
     Problems, section 2.1, calls the method simplified). It converges linearly, and fast if the
-    observation changes the fit little. Fits that do not converge need another method.
+    observation changes the fit little. Each step is multiplied by the factor of `_Relaxation`,
+    which makes the convergence fast also if the curvature of the loss changes mostly in one
+    direction, that of the observation. Fits that do not converge need another method.
 
     Attributes
     ----------
@@ -101,48 +104,82 @@ class SimplifiedNewton:
             return self._with_changing_zeros(fits, zeros)
         theta = self.leverages.point.theta + fits.first_step()
         converged, active = np.zeros(len(rows), dtype=bool), np.arange(len(rows))
-        before = np.full(len(rows), np.inf)
+        relaxation = _Relaxation(len(rows), fits.free.size)
         for _ in range(MOST_STEPS):
             gradient, is_optimal = fits.gradient(theta[active], active)
             step = fits.newton_steps(gradient, active)
-            squares = np.einsum("bj,bj->b", gradient, step)
-            theta[active] -= fits.free.as_theta(step)
-            is_near = squares <= self.tolerance**2
+            is_near = np.einsum("bj,bj->b", gradient, step) <= self.tolerance**2
+            factor = np.where(is_near, 1.0, relaxation.factors(active, step, gradient))
+            theta[active] -= fits.free.as_theta(factor[:, None] * step)
             converged[active] = is_near & is_optimal
-            goes_on = ~is_near & (squares < LEAST_DECREASE * before[active])
-            before[active] = squares
-            active = active[goes_on]
+            active = active[~is_near]
             if not len(active):
                 break
         return fits.logits(theta), converged
 
     def _with_changing_zeros(self, fits: _Fits, zeros: ChangingZeros) -> tuple[Array, Array]:
         """Return the results of `logits_without` for an L1 penalty, by proximal Newton steps."""
-        n, coordinates = len(fits.x), zeros.coordinates
+        n, point = len(fits.x), self.leverages.point
         steps, derivatives = zeros.all_steps(fits.rows), zeros.derivatives(fits.x)
-        known = np.zeros(steps.shift.shape)
-        extra: Array | None = None
-        before = np.full(n, np.inf)
-        converged, goes_on = np.zeros(n, dtype=bool), np.ones(n, dtype=bool)
-        everything = np.arange(n)
+        shift, relaxation = np.zeros(steps.shift.shape), _Relaxation(n, zeros.coordinates.size)
+        extra, is_optimal = np.zeros(shift.shape), np.zeros(n, dtype=bool)
+        converged, active = np.zeros(n, dtype=bool), np.arange(n)
         for number in range(MOST_STEPS):
-            # Rows that have converged or failed keep their results.
-            kept = steps.shift.copy()
-            ended = steps.solve(extra)
-            steps.shift[~goes_on] = kept[~goes_on]
-            change = steps.shift - known
-            squares = np.einsum("mj,mj->m", change, change @ zeros.hessian)
-            goes_on &= ended
-            theta = self.leverages.point.theta + coordinates.as_theta(steps.shift)
-            G = fits.smooth_gradient(theta, everything)
-            is_near = goes_on & (squares <= self.tolerance**2) & (number > 0)
-            converged |= is_near & zeros.is_optimal_elsewhere(G)
-            goes_on &= ~is_near & (squares < LEAST_DECREASE * before)
-            if not goes_on.any():
+            has_ended = steps.solve(active, extra if number else None)
+            step = steps.shift[active] - shift[active]
+            dual = step @ zeros.hessian
+            is_near = np.einsum("mj,mj->m", dual, step) <= self.tolerance**2
+            # Later steps of the rows that end here are not made: the last one found their zeros.
+            converged[active] = has_ended & is_near & is_optimal[active]
+            factor = relaxation.factors(active, step, dual)
+            goes_on = has_ended & ~(is_near & (number > 0))
+            active, step, factor = active[goes_on], step[goes_on], factor[goes_on]
+            if not len(active):
                 break
-            before, known = squares, steps.shift.copy()
-            extra = steps.extra_gradient(zeros.of_coordinates(G), derivatives)
-        return fits.logits(theta), converged
+            shift[active] += factor[:, None] * step
+            theta = point.theta + zeros.coordinates.as_theta(shift[active])
+            G = fits.smooth_gradient(theta, active)
+            is_optimal[active] = zeros.is_optimal_elsewhere(G)
+            of_coordinates = zeros.of_coordinates(G)
+            extra[active] = steps.extra_gradient(
+                active, shift[active], of_coordinates, derivatives[active]
+            )
+        return fits.logits(point.theta + zeros.coordinates.as_theta(steps.shift)), converged
+
+
+class _Relaxation:
+    """Factors of the steps of n iterations, from differences of their last two steps.
+
+    A step s(x) leads from x towards a fixed point. If the error is in one direction, in which s is
+    linear, the factor w = -w' ⟨s', s - s'⟩ / ⟨s - s', s - s'⟩ leads to the fixed point at once,
+    where s' is the last step and w' its factor (Irons & Tuck 1969, Int. J. Numer. Methods Eng. 1,
+    275-277, who generalise Aitken's method). The first factor is one.
+
+    Parameters
+    ----------
+    n, size : int
+        The number of iterations, and the number of coordinates of a step.
+    """
+
+    def __init__(self, n: int, size: int) -> None:
+        self._factor = np.full(n, np.nan)
+        self._step, self._dual = np.zeros((n, size)), np.zeros((n, size))
+
+    def factors(self, which: Array, step: Array, dual: Array) -> Array:
+        """Return the factors of the next steps of the iterations `which`, (m,).
+
+        `step` (m, size) are the steps, and `dual` (m, size) their products with the matrix of the
+        scalar product.
+        """
+        last, before = self._factor[which], self._step[which]
+        change, of_dual = step - before, dual - self._dual[which]
+        square = np.einsum("mj,mj->m", change, of_dual)
+        along = np.einsum("mj,mj->m", before, of_dual)
+        ratio = np.divide(-along, square, out=np.ones(len(which)), where=square > 0.0)
+        factor = np.clip(last * ratio, LEAST_FACTOR, MOST_FACTOR)
+        factor = np.where(np.isnan(last), 1.0, factor)
+        self._factor[which], self._step[which], self._dual[which] = factor, step, dual
+        return factor
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._inverse_hessian import all_coefficients_vary
 from skmaxent._leverage._leave_one_out import HeldOut, held_out
 from skmaxent._leverage._left_out_units import HeldOutScores, Units
-from skmaxent._leverage._sampled_inverse import N_GROUPS, few_vectors
+from skmaxent._leverage._sampled_inverse import N_GROUPS, SampledInverse, few_vectors
+from skmaxent._leverage._small_refits import SmallRefits
 from skmaxent._model import _prediction
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._model_selection._maxent_path import MaxentPath
@@ -24,22 +26,24 @@ from skmaxent._model_selection._selection import best_and_simplest
 from skmaxent._storage._block import Block
 from skmaxent._typing import Array
 
-# The largest number of exact fits without an observation for a whole path: FEW_REFITS, or
-# SHARE_OF_REFITS times the number of fits of the path if that is more.
-SHARE_OF_REFITS, FEW_REFITS = 0.5, 50
+# The largest number of exact fits without an observation at each C. There are none at Cs larger
+# than one whose score is more than FAR_SMALL or FAR standard errors below the best: exact fits of
+# small data cost little.
+MOST_REFITS, FAR_SMALL, FAR = 50, 2.0, 0.25
 # Leverages are computed at about every STRIDE-th C first, then halfway between neighbours. If the
 # score and its standard error there differ from the interpolated ones by more than SMOOTH_ERROR or
 # NONSMOOTH_ERROR standard errors in sum, both halves of the interval are divided again. Where the
-# score is s standard errors below the best, the limit is larger by the factor 1 + FAR_ERROR s, up
-# to MOST_ERROR.
-STRIDE, SMOOTH_ERROR, NONSMOOTH_ERROR, FAR_ERROR, MOST_ERROR = 16, 0.1, 0.03, 0.33, 2.3
-# The limit is at least this share of the mean squared change of the logits by leaving out a row.
-# The error of a Newton step was mostly more than that for simulated data, iris and wine.
-STEP_ERROR = 2e-3
+# score is s standard errors below the best, the limit is larger by s times the second number, up to
+# the third. Standard errors smaller than that of the best score do not count.
+STRIDE = 16
+SMOOTH_ERROR, NONSMOOTH_ERROR = (0.1, 0.033, 0.23), (0.03, 0.1, 0.5)
+# The powers of the number of nonzero coefficients by which the optimism is divided; the one whose
+# interpolated score is nearest halfway between two Cs is that of the Cs between them.
+POWERS = 0.0, 0.5, 1.0
 # The least number of intervals of the first step: grids with few Cs have a smaller STRIDE.
 LEAST_INTERVALS = 6
 # The distance to the optimum, in standard errors, at which exact fits end, for their mean score.
-REFIT_TOLERANCE = 1e-3
+REFIT_TOLERANCE = 5e-3
 # The largest ratio by which a correction grows, and the least one; see `_corrected`.
 MOST_RATIO, LEAST_RATIO = 2.0, 0.02
 # If leverages are estimated from random vectors, MORE_VECTORS times as many are drawn at the two Cs
@@ -124,57 +128,73 @@ class ScoresOfPath:
         self._order = fitted[np.argsort(path.Cs[fitted], kind="stable")]
         n = len(fitted)
         self._has_leverages = np.zeros(n, dtype=bool)
-        # The means of the scores and their standard errors without exact fits, and the mean squared
-        # changes of logits by leaving out a row, at all ranks.
-        self._steps, self._sizes = np.full((2, n), np.nan), np.zeros(n)
-        # What exact fits subtract from the means and from the standard errors, by ranks.
+        # The ranks with leverages between which scores are interpolated.
+        self._is_node = np.zeros(n, dtype=bool)
+        # The means of the scores and their standard errors at all ranks, those of the in-sample
+        # scores, and the curve of `_interpolated` that is used between leverages.
+        self._steps, self._fitted = np.full((2, n), np.nan), np.full((2, n), np.nan)
+        self._curves = np.zeros(n, dtype=np.intp)
+        # The best mean log score, and the estimated errors of mean log scores by one Newton step;
+        # infinite where there are no exact fits at larger Cs than the best.
+        self._best, self._errors = -np.inf, np.full(n, np.inf)
+        # The units with exact fits at the last C that has any, the changes of their logits by one
+        # Newton step, and the errors of their log-probabilities.
+        self._carried = np.zeros(0, dtype=np.intp), np.zeros(0), np.zeros((0, 1))
+        # Whether leverages are estimated from random vectors; at which ranks there are more of
+        # them; what these subtract from the means and the standard errors at some ranks; and the
+        # mean squared changes of the logits.
+        self._is_sampled, self._has_more, self._sizes = False, np.zeros(n, bool), np.zeros(n)
         self._corrections: dict[int, Array] = {}
+        # What leaving out single rows adds to the coefficients, for each rank with leverages.
+        self._shifts: dict[int, dict[int, Array]] = {}
         # The last two arguments of `score`, which are the same at all Cs.
         self._left_out: tuple[Units, Array] | None = None
 
     def _fill(self) -> None:
-        """Compute all scores, with exact fits at the two Cs that may be chosen.
+        """Compute all scores, and those at the two Cs that may be chosen from more accurate fits.
 
         A user may choose the C with the best score, or the smallest C whose score is within one
-        standard error of it. Leverages are computed at both. The fit to all rows is repeated up to
-        the `tol` of the model, and exact fits replace inaccurate approximations, up to the number
-        that `SHARE_OF_REFITS` allows. If the new scores change the two Cs, this is repeated.
+        standard error of it. The fit to all rows is repeated at both, up to the `tol` of the model.
+        If the new scores change the two Cs, this is repeated.
         """
         if not len(self._order):
             return
         self._interpolate()
-        most = max(FEW_REFITS, int(SHARE_OF_REFITS * len(self._order)))
+        final = set[int]()
         while True:
             means, std_errs = self._corrected()
             self.means[self._order], self.std_errs[self._order] = means, std_errs
             if np.isnan(means).all():
                 return
-            chosen = best_and_simplest(means, std_errs)
-            if self._score_all(set(chosen)):
-                continue
-            wanted = [rank for rank in chosen if rank not in self._corrections]
+            wanted = [rank for rank in best_and_simplest(means, std_errs) if rank not in final]
             if not wanted:
                 return
             (rank, *_) = wanted
+            final.add(rank)
             self.repeat(int(self._order[rank]))
-            exact, _ = self._scored(rank, max(most - int(self.n_refits.sum()), 0))
-            with np.errstate(invalid="ignore"):
-                self._corrections[rank] = self._steps[:, rank] - exact
+            self._score(rank)
+            if self._is_sampled:
+                found, _ = self._scored(rank, MORE_VECTORS * self._n_vectors, N_GROUPS)
+                with np.errstate(invalid="ignore"):
+                    self._corrections[rank] = self._steps[:, rank] - found
+                self._steps[:, rank], self._has_more[rank] = found, True
+            self._fill_between()
 
     def _corrected(self) -> tuple[Array, Array]:
-        """Return the scores and their standard errors at all ranks, corrected by exact fits.
+        """Return the scores and their standard errors at all ranks, corrected by more vectors.
 
-        The error of a Newton step is about proportional to the squared change of the logits. At a
-        rank with exact fits, the correction is what they changed. At another rank, the corrections
-        of the two ranks with exact fits around it are interpolated linearly, each times the ratio
-        of the mean squared changes. More than `MOST_RATIO` of it is not used, and a ratio below
-        `LEAST_RATIO` counts as zero.
+        Random vectors have the same noise at all Cs. Their error is about proportional to the
+        squared change of the logits by leaving out a row. At a rank with more vectors, the
+        correction is what they changed. Between two such ranks, their corrections are interpolated
+        linearly, each times the ratio of the mean squared changes. More than
+        `MOST_RATIO` of it is not used, and a ratio below `LEAST_RATIO` counts as zero. The scores
+        that have more vectors anyway are not corrected.
         """
         found, place = self._steps.copy(), np.arange(len(self._order))
         ranks = sorted(self._corrections)
         for at, share in zip(ranks, np.eye(len(ranks)), strict=True):
-            share = np.interp(place, ranks, share)
-            some, known = share > 0.0, self._sizes[at]
+            share = np.interp(place, ranks, share, left=0.0, right=0.0)
+            some, known = (share > 0.0) & ~self._has_more, self._sizes[at]
             ratio = np.minimum(self._sizes[some] / known, MOST_RATIO) if known > 0.0 else 1.0
             ratio = np.where(ratio < LEAST_RATIO, 0.0, ratio)
             with np.errstate(invalid="ignore"):
@@ -187,56 +207,75 @@ class ScoresOfPath:
         stride = max(1, min(STRIDE, last // LEAST_INTERVALS))
         # The last interval is up to half as long or as short again as the others.
         knots = sorted({*range(0, last - stride // 2, stride), last})
-        for rank in knots:
+        gaps = list(itertools.pairwise(knots))
+        for rank in sorted({*knots, *((low + high) // 2 for low, high in gaps)}):
             self._score(rank)
         if not np.isfinite(self._steps[0, knots]).all():
             self._score_all(set(range(last)))  # infinite scores cannot be interpolated
         if self._has_leverages.all():
             return
-        fitted = self._in_sample_scores()
-        gaps = list(itertools.pairwise(knots))
+        self._fitted = self._in_sample_scores()
+        self._is_node[knots] = True
         while gaps:
-            interpolated = self._interpolated(*fitted)
+            interpolated = self._interpolated()
             finer = []
             for low, high in gaps:
                 middle = (low + high) // 2
-                if middle == low:
+                if middle == low or np.isinf(self._errors[high]):
                     continue
-                self._score(middle)
-                mean, std_err = self._steps[:, middle]
-                error = np.abs(self._steps[:, middle] - interpolated[:, middle]).sum()
-                below = (np.nanmax(self._steps[0]) - mean) / std_err if std_err > 0.0 else 0.0
-                limit = self._allowed_error * min(1.0 + FAR_ERROR * below, MOST_ERROR)
-                if not error <= max(limit * std_err, STEP_ERROR * self._sizes[middle]):
+                self._score_all({middle})
+                errors = np.abs(self._steps[:, middle] - interpolated[:, :, middle]).sum(axis=1)
+                self._curves[low : high + 1] = best = int(np.argmin(errors))
+                if not errors[best] <= self._largest_error(middle):
                     finer += [(low, middle), (middle, high)]
+            self._is_node |= self._has_leverages
             gaps = finer
-        others, known = np.flatnonzero(~self._has_leverages), np.flatnonzero(self._has_leverages)
-        self._steps[:, others] = self._interpolated(*fitted)[:, others]
-        self._sizes[others] = np.interp(others, known, self._sizes[known])
+        self._fill_between()
 
-    def _interpolated(self, means: Array, std_errs: Array) -> Array:
-        """Return interpolated scores and their standard errors, (2, n_ranks).
+    def _fill_between(self) -> None:
+        """Interpolate the scores at the ranks without leverages."""
+        others, self._is_node = np.flatnonzero(~self._has_leverages), self._has_leverages
+        if len(others):
+            self._steps[:, others] = self._interpolated()[self._curves[others], :, others].T
+            known = np.flatnonzero(self._has_leverages)
+            self._sizes[others] = np.interp(others, known, self._sizes[known])
 
-        `means` and `std_errs` (n_ranks,) are those of the in-sample scores.
+    def _largest_error(self, rank: int) -> float:
+        """Return the error of the interpolated score that is small enough halfway between others.
+
+        The value halfway is then known. With half the distance between the values, the error of a
+        cubic spline is about 1/16.
         """
-        at, place = self._has_leverages, np.arange(len(self._order))
+        best = int(np.nanargmax(self._steps[0]))
+        std_err = max(self._steps[1, rank], self._steps[1, best])
+        below = (self._steps[0, best] - self._steps[0, rank]) / std_err if std_err > 0.0 else 0.0
+        least, slope, most = SMOOTH_ERROR if self._is_smooth else NONSMOOTH_ERROR
+        return float(max(min(least + slope * below, most) * std_err, self._errors[rank]))
+
+    def _interpolated(self) -> Array:
+        """Return interpolated scores and their standard errors, (n_curves, 2, n_ranks).
+
+        There is one curve for a smooth penalty, else one for each of `POWERS`.
+        """
+        at, place, (means, std_errs) = self._is_node, np.arange(len(self._order)), self._fitted
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(std_errs[at] > 0.0, self._steps[1, at] / std_errs[at], 1.0)
         ratio = np.maximum(self._curve(place[at], ratio)(place), 0.0)
         optimism = means[at] - self._steps[0, at]
         if self._is_smooth and (optimism > 0.0).all():
-            optimism = np.exp(self._curve(place[at], np.log(optimism))(place))
+            curves = [np.exp(self._curve(place[at], np.log(optimism))(place))]
         else:
-            size = self._n_coefficients
-            optimism = size * self._curve(place[at], optimism / size[at])(place)
-        return np.stack([means - optimism, std_errs * ratio])
+            sizes = [self._n_coefficients**power for power in POWERS]
+            curves = [size * self._curve(place[at], optimism / size[at])(place) for size in sizes]
+        return np.stack([(means - curve, std_errs * ratio) for curve in curves])
 
-    @property
+    @cached_property
     def _n_coefficients(self) -> Array:
         """The number of nonzero coefficients at all ranks, (n_ranks,), intercepts included."""
         coefs = self.path.coefs
         n_intercepts = self.training.problem.objective.likelihood.n_free
-        return n_intercepts + np.array([np.count_nonzero(coefs[i]) for i in self._order])
+        counts = [np.count_nonzero(coefs[i]) for i in self._order]
+        return np.asarray(n_intercepts + np.array(counts, dtype=float))
 
     @property
     def _is_smooth(self) -> bool:
@@ -247,15 +286,6 @@ class ScoresOfPath:
     def _curve(self) -> Any:
         """The class of the interpolating curves. A cubic spline oscillates near kinks."""
         return CubicSpline if self._is_smooth else PchipInterpolator
-
-    @property
-    def _allowed_error(self) -> float:
-        """The largest error of interpolation halfway between neighbours, in standard errors.
-
-        The value halfway is then known. With half the distance between the values, the error of a
-        cubic spline is about 1/16.
-        """
-        return SMOOTH_ERROR if self._is_smooth else NONSMOOTH_ERROR
 
     def _score_all(self, ranks: set[int]) -> bool:
         """Compute the scores at those of `ranks` that exist and have no leverages yet.
@@ -269,8 +299,8 @@ class ScoresOfPath:
             self._score(rank)
         return bool(missing)
 
-    def _in_sample_scores(self) -> tuple[Array, Array]:
-        """Return the in-sample scores and their standard errors at all ranks."""
+    def _in_sample_scores(self) -> Array:
+        """Return the in-sample scores and their standard errors at all ranks, (2, n_ranks)."""
         assert self._left_out is not None
         units, is_single = self._left_out
         blocks, path, to_problem = self.training.blocks, self.path, self.training.columns.to_problem
@@ -287,8 +317,7 @@ class ScoresOfPath:
             for Z in logits.reshape(-1, R, n):
                 log_proba = _prediction.log_softmax(Z.T.copy(), 1)
                 found.append(self.score(log_proba[units.row], units, is_single))
-        means, std_errs = np.array(found).T
-        return means, std_errs
+        return np.array(found).T
 
     @property
     def _n_vectors(self) -> int:
@@ -299,48 +328,91 @@ class ScoresOfPath:
         return few_vectors(self.training.problem.objective.likelihood.n_free)
 
     def _score(self, rank: int) -> None:
-        """Compute the score at a rank from leverages, without exact fits."""
-        self._steps[:, rank], self._sizes[rank] = self._scored(rank, 0)
+        """Compute the score at a rank from leverages and exact fits."""
+        is_far, n_vectors = self._is_far(rank), self._n_vectors
+        while True:
+            found, held = self._scored(rank, n_vectors, N_HALVES, is_far=is_far)
+            mean, std_err = self._mean_and_error(held.scores)
+            if abs(found[0] - mean) <= MOST_BIAS * std_err or n_vectors > self._n_vectors:
+                break
+            n_vectors *= MORE_VECTORS
+        units, scores = held.units, held.scores
+        if not is_far:
+            self._best = max(self._best, scores.mean(scores.log_scores))
+            self._errors[rank] = held.error
+            some = held.refitted
+            by_step = scores.by_one_step(some)
+            self._carried = some, units.change[some], by_step - scores.log_proba[some]
+        self._has_more[rank] = n_vectors > self._n_vectors
+        count = np.where(scores.is_single, 0.0, units.count)
+        self._sizes[rank] = count @ np.square(units.change) / max(float(count.sum()), 1e-300)
+        self._is_sampled = isinstance(held.leverages.inverse, SampledInverse)
+        self.n_refits[self._order[rank]] = held.refits.n_fits
+        self._steps[:, rank] = found
         self.n_leverages += not self._has_leverages[rank]
         self._has_leverages[rank] = True
 
-    def _scored(self, rank: int, max_refits: int) -> tuple[Array, float]:
-        """Compute the score at a rank from leverages, with at most `max_refits` exact fits.
+    def _scored(
+        self, rank: int, n_vectors: int, n_groups: int, *, is_far: bool = False
+    ) -> tuple[Array, HeldOut]:
+        """Return the mean score at a rank and its standard error, and the held-out scores.
 
-        Returns the mean and its standard error as an array, and the mean squared change of logits.
+        Random vectors, if there are any, are in `n_groups` groups. If `is_far`, no exact fits are
+        made.
         """
+        fit = self._fit(rank)
+        nearest = min(self._shifts, key=lambda other: abs(other - rank), default=rank)
+        shifts = self._shifts[rank] = dict(self._shifts.get(nearest, {}))
+        held: HeldOut = held_out(
+            fit,
+            weights="frequency",
+            max_refits=0 if is_far else MOST_REFITS,
+            refuse_single=False,
+            refit_tolerance=REFIT_TOLERANCE,
+            n_vectors=n_vectors,
+            refits_sampled=False,
+            best=self._best,
+            shifts=shifts,
+        )
+        self._left_out = held.units, held.scores.is_single
+        if is_far:
+            self._carry_errors(held)
+        found, _ = held.jackknife(fit, "frequency", self._mean_and_error, n_groups)
+        return found, held
+
+    def _fit(self, rank: int) -> FittedRows:
+        """Return the fit at a rank, with its rows."""
         at = int(self._order[rank])
         training, path = self.training, self.path
         problem = training.problem.with_penalty(training.problem_terms, float(self.strengths[at]))
-        fit = FittedRows(
+        return FittedRows(
             replace(training, problem=problem),
             self.settings,
             path.coefs[at].astype(float),
             path.intercepts[at].astype(float),
         )
-        n_vectors, n_groups = self._n_vectors, N_HALVES
-        if max_refits:
-            n_vectors, n_groups = MORE_VECTORS * n_vectors, N_GROUPS
-        while True:
-            held: HeldOut = held_out(
-                fit,
-                weights="frequency",
-                max_refits=max_refits,
-                refuse_single=False,
-                refit_tolerance=REFIT_TOLERANCE,
-                n_vectors=n_vectors,
-            )
-            units, is_single = self._left_out = held.units, held.scores.is_single
-            found, _ = held.jackknife(fit, "frequency", self._mean_and_error, n_groups)
-            mean, std_err = self._mean_and_error(held.scores)
-            is_biased = abs(found[0] - mean) > MOST_BIAS * std_err
-            if not is_biased or n_vectors > self._n_vectors:
-                break
-            n_vectors *= MORE_VECTORS
-        self.n_refits[at] = held.refits.n_fits
-        count = np.where(is_single, 0.0, units.count)
-        size = count @ np.square(units.change) / max(float(count.sum()), 1e-300)
-        return found, float(size)
+
+    def _carry_errors(self, held: HeldOut) -> None:
+        """Subtract the errors of one Newton step at a smaller C, where exact fits show them.
+
+        They are multiplied by the ratio of the changes of the logits.
+        """
+        units, change, errors = self._carried
+        ratio = held.units.change[units] / np.maximum(change, 1e-300)
+        log_proba = held.scores.log_proba
+        log_proba[units] = _prediction.log_softmax(log_proba[units] - ratio[:, None] * errors, 1)
+
+    def _is_far(self, rank: int) -> bool:
+        """Return whether a score at a smaller C is so much below the best that this one is too."""
+        means, std_errs = self._steps
+        known = self._has_leverages.nonzero()[0]
+        if not len(known):
+            return False
+        best = known[np.argmax(means[known])]
+        between = known[(known > best) & (known < rank)]
+        far = FAR_SMALL if SmallRefits.suits(self._fit(rank).training.problem) else FAR
+        limits = means[best] - far * np.maximum(std_errs[between], std_errs[best])
+        return bool((means[between] < limits).any())
 
     def _mean_and_error(self, scores: HeldOutScores) -> tuple[float, float]:
         """Return the mean of held-out scores, and its standard error."""

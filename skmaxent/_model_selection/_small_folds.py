@@ -25,7 +25,13 @@ from skmaxent._model_selection._maxent_path import MaxentPath
 from skmaxent._model_selection._penalty_grid import PenaltyGrid
 from skmaxent._model_selection._rows_in_memory import RowsInMemory
 from skmaxent._objective._elementwise_penalty import Elementwise
-from skmaxent._solvers import MOST_STRENGTH, SmallBatch, polynomial_factors, suits_small_batch
+from skmaxent._solvers import (
+    MOST_STRENGTH,
+    TOL_WITH_RIDGE,
+    SmallBatch,
+    polynomial_factors,
+    suits_small_batch,
+)
 from skmaxent._typing import Array
 
 # A class with a smaller share of the weights in a fold may count as absent, or be lost in rounding.
@@ -73,7 +79,8 @@ class SmallFolds:
             strengths = 1.0 / np.multiply.outer(totals, Cs)
         if not self._affords(strengths):
             return [None] * len(totals)
-        W, n_iter = self._minima(strengths, model.tol, model.max_iter)
+        tol = min(model.tol, TOL_WITH_RIDGE)
+        W, n_iter = self._minima(strengths, tol, model.max_iter)
         coef, intercept = self._coefficients(W)
         return [
             MaxentPath(

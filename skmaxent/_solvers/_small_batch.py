@@ -25,7 +25,7 @@ from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._objective._penalty import STRONGEST
 from skmaxent._solvers._active_set import REGULARISATION, FlatPenalty, PivotSearch, max_pivots
 from skmaxent._solvers._names import NEWTON
-from skmaxent._solvers._small import TOL_WITH_RIDGE, SmallRows, expansion, is_small
+from skmaxent._solvers._small import SmallRows, expansion, is_small
 from skmaxent._solvers._small_nonsmooth import ENOUGH, LEAST_SHARE
 from skmaxent._solvers._solution import SMALLEST_TOTAL
 from skmaxent._typing import Array
@@ -179,8 +179,7 @@ class SmallBatch:
     ) -> tuple[Array, Array]:
         """Minimise problems from W, until their distances to the optimum are at most `tol`.
 
-        The first parameters are those of `Points`, and distances are in standard errors. As in
-        `newton_small`, a `tol` above TOL_WITH_RIDGE is replaced by that.
+        The first parameters are those of `Points`, and distances are in standard errors.
 
         Returns
         -------
@@ -188,7 +187,6 @@ class SmallBatch:
         n_iter : ndarray of int, shape (m,)
             The numbers of steps; 0 where the method did not converge.
         """
-        tol = min(tol, TOL_WITH_RIDGE)
         ends, n_iter = W.copy(), np.zeros(len(W), dtype=np.int32)
         for first in range(0, len(W), self._n_together):
             index = np.arange(first, min(first + self._n_together, len(W)))
