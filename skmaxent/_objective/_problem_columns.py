@@ -35,7 +35,7 @@ CONSTANT_UNITS, FINE_UNIT = 4.0, 2.0**-10
 # The largest strengths, bounds and targets of scaled coefficients, whose sums do not overflow.
 LARGEST_TERM = 1e300
 # The exponent of the largest power of two by which a ridge towards a target is multiplied.
-LARGEST_EXPONENT = 900
+LARGEST_EXPONENT = 990
 # The squares of standard deviations between this one and its reciprocal are normal floats.
 LEAST_DEVIATION = 1e-150
 # A column whose squares overflow or underflow is shifted if its range, which then replaces the

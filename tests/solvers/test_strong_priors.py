@@ -71,6 +71,12 @@ def test_a_path_of_strong_penalties_ends_at_the_prior():
     assert path.optimality_gaps.max() < 1e-6
 
 
+def test_a_path_of_tiny_columns_and_weak_penalties_ends_at_the_prior():
+    prior = PRIOR * 1e160
+    path = maxent_path(X * 2.0**-534, y, Cs=[1e272], l1_ratio=0.5, prior_coef=prior)
+    np.testing.assert_allclose(path.coefs[0], prior, rtol=1e-15)
+
+
 def test_a_limit_of_the_iterations_does_not_leave_the_prior():
     clf = MaxentClassifier(C=1e-20, l1_ratio=0.5, prior_coef=PRIOR, max_iter=1)
     with warnings.catch_warnings():
