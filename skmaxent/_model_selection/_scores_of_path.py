@@ -37,6 +37,8 @@ MOST_REFITS, FAR_SMALL, FAR = 50, 2.0, 0.25
 # the third. Standard errors smaller than that of the best score do not count.
 STRIDE = 16
 SMOOTH_ERROR, NONSMOOTH_ERROR = (0.1, 0.033, 0.23), (0.03, 0.1, 0.5)
+# Intervals beside the best C are divided if they have more than this number of steps of the grid.
+WIDE = 4
 # The powers of the number of nonzero coefficients by which the optimism is divided; the one whose
 # interpolated score is nearest halfway between two Cs is that of the Cs between them.
 POWERS = 0.0, 0.5, 1.0
@@ -70,8 +72,8 @@ class ScoresOfPath:
     positive at all Cs with leverages, or if the penalty is not smooth, the optimism divided by the
     number of nonzero coefficients is interpolated. This number estimates the degrees of freedom of
     a lasso (Zou, Hastie & Tibshirani 2007, Ann. Stat. 35, 2173-2192), and explains most kinks of
-    the optimism. The ratio of the two standard errors is interpolated too. The rank of a C is its
-    position among the Cs with fits, in ascending order.
+    the optimism. The difference of the two standard errors is interpolated too. The rank of a C is
+    its position among the Cs with fits, in ascending order.
 
     Attributes
     ----------
@@ -154,8 +156,8 @@ class ScoresOfPath:
         """Compute all scores, and those at the two Cs that may be chosen from more accurate fits.
 
         A user may choose the C with the best score, or the smallest C whose score is within one
-        standard error of it. The fit to all rows is repeated at both, up to the `tol` of the model.
-        If the new scores change the two Cs, this is repeated.
+        standard error of it. `_finish` computes both scores again, and wide intervals beside the
+        best C are divided. If the new scores change the two Cs, this is repeated.
         """
         if not len(self._order):
             return
@@ -167,18 +169,35 @@ class ScoresOfPath:
             if np.isnan(means).all():
                 return
             wanted = [rank for rank in best_and_simplest(means, std_errs) if rank not in final]
-            if not wanted:
+            if wanted:
+                self._finish(wanted[0])
+                final.add(wanted[0])
+            elif not self._score_all(self._middles_near(int(np.nanargmax(means)))):
                 return
-            (rank, *_) = wanted
-            final.add(rank)
-            self.repeat(int(self._order[rank]))
-            self._score(rank)
-            if self._is_sampled:
-                found, _ = self._scored(rank, MORE_VECTORS * self._n_vectors, N_GROUPS)
-                with np.errstate(invalid="ignore"):
-                    self._corrections[rank] = self._steps[:, rank] - found
-                self._steps[:, rank], self._has_more[rank] = found, True
             self._fill_between()
+
+    def _finish(self, rank: int) -> None:
+        """Repeat the fit at a rank up to the `tol` of the model, and compute its score again.
+
+        If leverages are estimated from random vectors, there are more of them.
+        """
+        self.repeat(int(self._order[rank]))
+        self._score(rank)
+        if self._is_sampled:
+            found, _ = self._scored(rank, MORE_VECTORS * self._n_vectors, N_GROUPS)
+            with np.errstate(invalid="ignore"):
+                self._corrections[rank] = self._steps[:, rank] - found
+            self._steps[:, rank], self._has_more[rank] = found, True
+
+    def _middles_near(self, best: int) -> set[int]:
+        """Return the ranks in the middle of the intervals beside the best rank, if they are wide.
+
+        Leverages are computed at the ends of intervals.
+        """
+        known = np.flatnonzero(self._has_leverages & np.isfinite(self._errors))
+        at = int(np.searchsorted(known, best))
+        ends = known[max(at - 1, 0) : at + 2].tolist()
+        return {(low + high) // 2 for low, high in itertools.pairwise(ends) if high - low > WIDE}
 
     def _corrected(self) -> tuple[Array, Array]:
         """Return the scores and their standard errors at all ranks, corrected by more vectors.
@@ -258,16 +277,17 @@ class ScoresOfPath:
         There is one curve for a smooth penalty, else one for each of `POWERS`.
         """
         at, place, (means, std_errs) = self._is_node, np.arange(len(self._order)), self._fitted
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(std_errs[at] > 0.0, self._steps[1, at] / std_errs[at], 1.0)
-        ratio = np.maximum(self._curve(place[at], ratio)(place), 0.0)
-        optimism = means[at] - self._steps[0, at]
-        if self._is_smooth and (optimism > 0.0).all():
-            curves = [np.exp(self._curve(place[at], np.log(optimism))(place))]
-        else:
-            sizes = [self._n_coefficients**power for power in POWERS]
-            curves = [size * self._curve(place[at], optimism / size[at])(place) for size in sizes]
-        return np.stack([(means - curve, std_errs * ratio) for curve in curves])
+        powers = np.array([0.0] if self._is_smooth else POWERS)
+        sizes = self._n_coefficients ** powers[:, None]
+        optimism = (means[at] - self._steps[0, at]) / sizes[:, at]
+        in_logarithms = self._is_smooth and bool((optimism > 0.0).all())
+        known = np.vstack(
+            [np.log(optimism) if in_logarithms else optimism, self._steps[1, at] - std_errs[at]]
+        )
+        *curves, more = self._curve(place[at], known, axis=1)(place)
+        curves = np.exp(curves) if in_logarithms else np.array(curves)
+        std_errs = np.maximum(std_errs + more, 0.0)
+        return np.stack([(means - curve, std_errs) for curve in sizes * curves])
 
     @cached_property
     def _n_coefficients(self) -> Array:
