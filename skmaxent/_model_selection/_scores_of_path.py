@@ -192,8 +192,11 @@ class ScoresOfPath:
     def _middles_near(self, best: int) -> set[int]:
         """Return the ranks in the middle of the intervals beside the best rank, if they are wide.
 
-        Leverages are computed at the ends of intervals.
+        Leverages are computed at the ends of intervals. If they are estimated from random vectors,
+        more of them would not show which C is the best.
         """
+        if self._is_sampled:
+            return set()
         known = np.flatnonzero(self._has_leverages & np.isfinite(self._errors))
         at = int(np.searchsorted(known, best))
         ends = known[max(at - 1, 0) : at + 2].tolist()
