@@ -48,6 +48,9 @@ SMALL_DECREASE = 1e-2
 # that would reduce the distance to `options.tol` in one step.
 LARGEST_FORCING, FORCING_SHARE, MERGED_TARGET_SHARE = 0.25, 0.4, 0.2
 MAX_STEP_PRODUCTS = 200
+# float32 hides how columns of unlike sizes depend on each other if their mean square is above this
+# multiple of the ridge, about the reciprocal of the square of its rounding error.
+MOST_CURVATURE = 1e14
 # Share of the objective below which float32 hides a decrease.
 SINGLE_ROUNDING = 1e-7
 # Most steps with the gradient of the original rows, and the limits of their relative residuals.
@@ -94,7 +97,8 @@ def newton_merged(
         from which another solver should continue, or None if float32 cannot represent the columns.
     """
     solver = _MergedNewton(problem, options, record)
-    if not solver.merged.is_finite:
+    merged = solver.merged
+    if not (merged.is_finite and merged.mean_square <= MOST_CURVATURE * solver.strength):
         return None
     return solver.run(theta)
 

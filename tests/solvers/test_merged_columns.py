@@ -127,6 +127,20 @@ def test_words_of_one_row_share_its_coefficient_by_their_size(texts, merges):
     assert merges
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("seed", [2, 7])
+def test_columns_of_very_unlike_sizes_take_another_solver(seed, merges):
+    """float32 would end at an objective of 3.5e-5 or 3.5e-7; large coefficients lead to 0."""
+    rng = np.random.default_rng(seed)
+    X = sp.random(100, 2500, 0.02, "csr", random_state=seed, data_rvs=rng.standard_normal)
+    X = sp.csr_matrix(X.multiply(10.0 ** rng.uniform(-8, 8, 2500)))
+    y = np.arange(100) % 3
+    model = MaxentClassifier(C=1e5).fit(X, y)
+    assert merges == [None]
+    loss = -model.predict_log_proba(X)[np.arange(100), y].sum()
+    assert loss + 0.5e-5 * np.square(model.coef_).sum() < 1e-9
+
+
 def test_float32(texts, merges, monkeypatch):
     X, y = texts
     X = X.astype(np.float32)
