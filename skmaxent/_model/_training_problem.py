@@ -19,7 +19,7 @@ from skmaxent._input._training_data import TrainingData
 from skmaxent._model._prediction import absent_logit
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._moments import Moments
-from skmaxent._objective._objective import Point
+from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import STRONGEST, Ridge
 from skmaxent._objective._problem_columns import ColumnMap, prepare_columns
 from skmaxent._objective._terms import PenaltyTerms
@@ -325,34 +325,54 @@ class TrainingProblem:
         """
         if self.dtype != np.float32:
             return 0.0
-        objective = solution.point.objective
+        objective, value = solution.point.objective, max(abs(solution.value), 1e-300)
         strength = self.strength if strength is None else strength
         coef, intercept = self.user_coefficients(solution.coef, solution.intercept + correction)
         theta = self.theta(coef, intercept - correction)
-        change = theta - objective.from_coefficients(solution.coef, solution.intercept)
+        exact = objective.from_coefficients(solution.coef, solution.intercept)
+        if objective.likelihood.is_coupled:
+            # A common shift of the intercepts changes no probability, but hides errors of the loss.
+            theta[:, -1] -= np.mean(theta[:, -1] - exact[:, -1])
+        excess = self._rounding_of_left_out(coef, strength)
+        limit = ROUNDED_SHARE * value
+        excess += self._increase(objective, exact, theta, strength, value, limit - excess)
+        return excess / value if excess > limit else 0.0
+
+    def _increase(
+        self,
+        objective: MultinomialObjective,
+        exact: Array,
+        theta: Array,
+        strength: float,
+        value: float,
+        limit: float,
+    ) -> float:
+        """Return the increase of the objective from `exact` to θ, both (R, n_kept + 1).
+
+        The result is 0 if a bound on the increase is at most `limit`. `strength` is the factor of
+        the penalty, and `value` the objective at `exact`.
+        """
+        change = theta - exact
         # First a bound without a pass over X: the mean square of a standardised column is at most
         # 1, and the second derivative of the loss by a logit at most 1/4. Without an intercept,
         # columns are not centred, so that their mean squares are larger.
         size = objective.column_size / objective.scale if not objective.fit_intercept else 1.0
         logit = np.abs(change[:, :-1] * size).sum(axis=1) + np.abs(change[:, -1])
-        value = max(abs(solution.value), 1e-300)
         # The problem's own terms have no penalty for coefficients that they fix.
         terms = self.problem_terms.times(strength)
         penalty = terms.scaled(objective.scale).whole_penalty()
         curvature = float((penalty.ridge * change**2).sum())
-        rest = self._rounding_of_left_out(coef, strength)
-        if not len(logit) * np.square(logit.max()) + curvature + rest > ROUNDED_SHARE * value:
+        if not len(logit) * np.square(logit.max()) + curvature > limit:
             return 0.0
         # In float32 a row that is all but certain has no curvature, and a loss without digits.
         objective = objective.in_float64()
-        here, there = objective.at(theta - change), objective.at(theta)
+        here, there = objective.at(exact), objective.at(theta)
         product = here.hessian_product(change)
         product[:, :-1] -= objective.penalty.hessian_product(change[:, :-1])
-        rise = there.loss - here.loss + penalty.value(theta) - penalty.value(here.theta)
+        rise = there.loss - here.loss + penalty.value(theta) - penalty.value(exact)
         # A rise above the whole objective is none of its rounding errors, whatever their bound.
         known = rise if rise > value else rise - there.rounding - here.rounding
-        excess = max(0.5 * (float((change * product).sum()) + curvature), known) + rest
-        return excess / value if excess > ROUNDED_SHARE * value else 0.0
+        return max(0.5 * (float((change * product).sum()) + curvature), known)
 
     def _rounding_of_left_out(self, coef: Array, strength: float) -> float:
         """Return by how much rounding raises the penalty of the columns that are left out.

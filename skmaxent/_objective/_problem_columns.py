@@ -167,9 +167,9 @@ class ColumnMap:
             of_data[:, self.kept] = coef
             if terms.has_nonzero_minimum:
                 left_out = np.setdiff1d(np.arange(self.n_features), self.kept)
-                best = terms.columns(left_out).at_least_penalty(len(coef))
-                of_data[:, left_out] = best
-                intercept = intercept - best @ self.constants[left_out]  # type: ignore[index]
+                of_data[:, left_out] = terms.columns(left_out).at_least_penalty(len(coef))
+                rounded = of_data[:, left_out].astype(np.float64)
+                intercept = intercept - rounded @ self.constants[left_out]  # type: ignore[index]
             coef = of_data
         return coef, np.clip(intercept, -top, top).astype(dtype)
 

@@ -278,7 +278,7 @@ class PivotSearch:
             t, stop, crossed, end = self._share_of_step(free, W, move, first, curvature)
             if not t >= 0.0:
                 return 0.0, True
-        quadratic = t * float(step @ q) + 0.5 * t**2 * curvature
+        quadratic = t * (float(step @ q) + 0.5 * t * curvature)
         self.gain -= quadratic + float(l1 @ (np.abs(end) - np.abs(W)))
         self._q += t * change
         self.W[free] = end

@@ -168,3 +168,21 @@ def test_rounding_of_a_corrected_intercept_is_told():
         assert is_said or excess <= 1e-6
         n_said += is_said
     assert n_said
+
+
+def test_intercepts_that_lose_all_digits_together_are_told():
+    # A bound holds the coefficients of a constant column; the intercepts are then large and equal.
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=30), np.full(30, 1e30)]).astype(np.float32)
+    y = np.tile([0, 1, 2, 2, 2], 6)
+    bounds = ([-10.0, 0.3], [10.0, 0.3])
+    for fit in (
+        lambda: MaxentClassifier(bounds=bounds).fit(X, y),
+        lambda: maxent_path(X, y, Cs=[1.0], l1_ratio=0.0, bounds=bounds),
+    ):
+        with (
+            warnings.catch_warnings(),
+            pytest.warns(ConvergenceWarning, match="Rounding of the coefficients to float32"),
+        ):
+            warnings.filterwarnings("ignore", "The columns")
+            fit()
