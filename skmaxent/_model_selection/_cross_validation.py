@@ -157,9 +157,9 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
         Weights of the penalised fit that were compared.
     scores_ : ndarray of shape (n_folds, n_l1_ratios, n_cs)
         Scores of the held-out rows, at `gamma_`. With ``cv="loo"``, n_folds is 1, and the scores
-        are means over all observations. Far from the chosen C, these scores have few exact fits or
-        none. With a weak penalty they can be too low: for scikit-learn's wines, standardised, with
-        20 values of C up to 144, the score at C = 144 is -0.112, and exact fits give -0.071.
+        are means over all observations. With a much weaker penalty than the chosen one, these
+        scores have few exact fits or none, and can be too low: for 60 simulated rows of 30 features
+        and three classes, the score of a lasso at C = 766 is -15.0, and exact fits give -9.2.
     scores_std_err_ : ndarray of shape (n_l1_ratios, n_cs)
         Standard errors of the mean scores: over folds, or over observations with ``cv="loo"``.
     n_refits_ : ndarray of shape (n_l1_ratios, n_cs)
@@ -179,12 +179,12 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
     Notes
     -----
     **Leave-one-out.** With ``cv="loo"``, one Newton step leads from the fit to all rows to the fit
-    without an observation, as in `leave_one_out`. At the best C and at the strongest penalty within
-    one standard error of it, exact fits replace the step for observations that determine a logit
-    nearly alone, and until an estimate of the error of the mean log score is below a twentieth of
-    its standard error. A path has at most 50 exact fits, or half as many as Cs if this is larger.
-    At other Cs the scores are those of the step, less the error of the step at the nearest C with
-    exact fits, in proportion to the mean squared changes of the logits; or they are interpolated
+    without an observation, as in `leave_one_out`. Exact fits replace the step for observations that
+    determine a logit nearly alone, and until an estimate of the error of the mean log score is
+    below a twentieth of its standard error, or of its distance below the best score. Each C has at
+    most 50 exact fits. There are none at Cs above one whose score is clearly below the best. There
+    the scores are those of the step, less its errors that exact fits have shown, in proportion to
+    the changes of the logits. Scores are computed at some Cs, and at others they are interpolated
     between such scores. With an L1 penalty, the step is one of proximal Newton's method, which
     finds the coefficients that become zero or nonzero. The fits of the path end where `cv_tol`
     allows, as those of folds. The fit at the chosen C is repeated up to `tol`, and is the final

@@ -343,7 +343,7 @@ class CVCurveDisplay:
         and the smallest C, the strongest penalty, whose mean score is within one standard error of
         the best. The axis at the top shows the mean number of features with nonzero coefficients
         over folds, rounded, at the same l1_ratio as the band. With ``cv="loo"``, circles mark the
-        Cs with exact fits; scores far from them are less accurate.
+        Cs with exact fits; scores at larger Cs than these are less accurate.
 
         Parameters
         ----------
