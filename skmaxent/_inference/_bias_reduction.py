@@ -29,8 +29,12 @@ from skmaxent._typing import Array
 # Largest number of times that a step is halved. A share of 2^-30 of a step is below the accuracy
 # with which the step is computed.
 MAX_STEP_HALVINGS = 30
-# Strength of the ridge penalty whose minimum is the second start, for standardised columns.
-START_RIDGE = 0.01
+# Strengths of the ridges whose minima are the second and the fourth start, for standardised
+# columns.
+START_RIDGE, STRONG_RIDGE = 0.01, 1.0
+# The fifth search starts from a maximum of the likelihood times this power of the prior, found up
+# to this distance in standard errors.
+WEAK_EXPONENT, WEAK_TOL = 0.01, 0.1
 # The end of a search counts as a maximum up to this distance from it, in standard errors.
 AT_MAXIMUM = 1e-3
 # Bound on the gain that is left at a distance d, in standard errors, from a maximum: this number
@@ -52,10 +56,11 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
 
     The first search starts from the model without features. With few rows there may be several
     maxima, so that further searches start from the coefficients of a weak ridge, which are about as
-    large as the data allow, and, with fewer than `FEW_ROWS` rows, again from the model without
-    features, but with short steps, from zero, and from half of the best coefficients so far. If the
-    second search would join the first at once, the prior changes little, and the second and the
-    third are left out. The penalised likelihood may have maxima that no search finds.
+    large as the data allow, and, with fewer than `FEW_ROWS` rows, with short steps again from the
+    model without features and from the coefficients of a stronger ridge, from a maximum under a
+    much weaker prior, from zero, and from half of the best coefficients so far. If the second
+    search would join the first at once, the prior changes little, and the second to the fifth are
+    left out. The penalised likelihood may have maxima that no search finds.
 
     `problem` has no penalty or bounds. `scale` is the weights of the rows divided by the weights in
     the objective. The `value` of the result is minus the penalised log-likelihood, divided by the
@@ -70,8 +75,7 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
         return best
     n_rows = scale * problem.objective.total_weight
     quiet = replace(options, callback=None)
-    ridge = ridge_terms(START_RIDGE / n_rows * np.square(problem.objective.scale))
-    spread = minimise(problem.with_penalty(ridge), quiet).point.theta
+    spread = _ridge_minimum(problem, START_RIDGE / n_rows, quiet)
     # With many rows the likelihood, which has one maximum, dominates the prior. It need not do so
     # for few rows of large weights, which may be nearly separated.
     has_few_rows = min(n_rows, problem.objective.blocks.n_samples) < FEW_ROWS
@@ -80,10 +84,19 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
         maxima.search(spread)
         if has_few_rows:
             maxima.search(problem.null.theta, is_steepest=True)
+            strong = _ridge_minimum(problem, STRONG_RIDGE / n_rows, quiet)
+            maxima.search(strong, is_steepest=True)
+            maxima.search_from_weak_prior(spread, scale)
     if has_few_rows:
         maxima.search(problem.origin())
         maxima.search(np.asfortranarray(0.5 * maxima.best.point.theta))
     return maxima.solution()
+
+
+def _ridge_minimum(problem: Problem, strength: float, options: Options) -> Array:
+    """Return θ with the least loss plus a ridge of a strength, for standardised columns."""
+    ridge = ridge_terms(strength * np.square(problem.objective.scale))
+    return minimise(problem.with_penalty(ridge), options).point.theta
 
 
 class _Maxima:
@@ -115,6 +128,18 @@ class _Maxima:
         tol = self._options.tol
         if abs(gain) > SAME + _largest_gain(found, tol) + _largest_gain(self.best, tol):
             self._others.append(found)
+
+    def search_from_weak_prior(self, theta: Array, scale: float) -> None:
+        """Search from a maximum of the likelihood times the power `WEAK_EXPONENT` of the prior.
+
+        The search for this maximum starts from θ. `scale` is that of `bias_reduced`.
+        """
+        weak = _Ascents(self._ascents.problem, WEAK_TOL, scale / WEAK_EXPONENT)
+        try:
+            start = weak.maximum(theta, self._options).point.theta
+        except _covariance.SingularInformation:
+            return
+        self.search(start)
 
     def solution(self) -> Solution:
         """Return the best end of a search, with a remark if there are other maxima."""
@@ -151,7 +176,7 @@ class _Ascents:
 
     def __init__(self, problem: Problem, tol: float, scale: float) -> None:
         objective = problem.objective
-        self._problem, self._tol = problem, tol
+        self.problem, self._tol = problem, tol
         self._total = scale * objective.total_weight
         self._width = objective.blocks.n_features + objective.fit_intercept
         # Constant columns have no coefficients, because intercepts stand for them.
@@ -171,7 +196,7 @@ class _Ascents:
         search that comes to a point of an earlier search stops, and returns the maximum of the
         earlier one.
         """
-        objective = self._problem.objective
+        objective = self.problem.objective
         points = []
         state = self._at(theta)
         record = Record(options)
@@ -206,7 +231,7 @@ class _Ascents:
             inverse = _updated(inverse, t * step, change, found.V) if is_slow else found.V
             state = found
         outcome = Outcome(point, value / self._total, status, record.history)
-        solution = self._problem.solution(outcome, float("nan"))
+        solution = self.problem.solution(outcome, float("nan"))
         if distance <= max(self._tol, AT_MAXIMUM):
             self._known.append((solution, np.stack(points)))
         return solution
@@ -221,7 +246,7 @@ class _Ascents:
 
     def _at(self, theta: Array) -> _State:
         """Return the penalised likelihood with its derivatives at θ, (n_logits, n_features + 1)."""
-        point = self._problem.objective.at(theta)
+        point = self.problem.objective.at(theta)
         return _State(point, *penalised_likelihood(point, self._total, self._width, self._free))
 
     def _line_search(self, state: _State, step: Array) -> tuple[_State | None, float]:
