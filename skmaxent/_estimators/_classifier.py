@@ -162,9 +162,9 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         Names of features, if X had names that are strings.
     optimality_gap_ : float
         Upper bound in [0, 1] on (F - F*)/F, the share of the objective F that lies above its
-        minimum F*. The smaller of two bounds: the duality gap, if there is a penalty, and a bound
-        from the Newton decrement by generalised self-concordance [1]_ [2]_. NaN with
-        `bias_reduction` or `partial_labels`.
+        minimum F*. The smaller of two bounds: the duality gap, if there is a penalty, and one from
+        the Newton decrement by generalised self-concordance [1]_ [2]_. It is 1 if nothing is known,
+        and NaN with `bias_reduction` or `partial_labels`.
 
     Notes
     -----

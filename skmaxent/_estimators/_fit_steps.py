@@ -111,7 +111,7 @@ def fit_coefficients(
     n_iter = solution.n_iter if estimator.max_iter else 0
     found = fitted(solution.coef, solution.intercept, n_iter, solution.gap)
     set_attributes(estimator, found)
-    warn_of_blurred_columns(estimator, training)
+    warn_of_blurred_columns(estimator, training, estimator.coef_)
     warn_of_rounded_coefficients(excess)
     if iterations is not None:
         iterations.close(found | during_fit)

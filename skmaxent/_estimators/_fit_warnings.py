@@ -142,9 +142,13 @@ def warn_of_inexact_columns(estimator: Any, training: TrainingProblem) -> None:
     _warn_of_columns(estimator, training, training.inexact)
 
 
-def warn_of_blurred_columns(estimator: Any, training: TrainingProblem) -> None:
-    """Warn of columns of X whose differences the fitted coefficients round away in the logits."""
-    _warn_of_columns(estimator, training, training.columns_with_inexact_logits(estimator.coef_))
+def warn_of_blurred_columns(estimator: Any, training: TrainingProblem, coef: Array) -> None:
+    """Warn of columns of X whose differences the coefficients round away in the logits.
+
+    `coef` (n_logits, n_features) is the `coef_` of the user, or the largest sizes of its entries in
+    several fits.
+    """
+    _warn_of_columns(estimator, training, training.columns_with_inexact_logits(coef))
 
 
 def _warn_of_columns(estimator: Any, training: TrainingProblem, positions: Array) -> None:

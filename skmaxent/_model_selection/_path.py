@@ -13,7 +13,7 @@ from skmaxent._callbacks import Attributes, Task, check_callbacks_supported, wit
 from skmaxent._callbacks._progress import Progress
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._fit_steps import fitted_attributes, options_of
-from skmaxent._estimators._fit_warnings import warn_of_inexact_columns
+from skmaxent._estimators._fit_warnings import warn_of_blurred_columns, warn_of_inexact_columns
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._read import read
 from skmaxent._input._settings import Settings, warn_of_groups_without_l1
@@ -256,6 +256,8 @@ def fit_path(
             if subtask is not None and subtask.end(_attributes_at(path, i, offset, at_C)):
                 break
         progress.close()
+        largest = np.maximum(path.coefs.max(axis=0), -path.coefs.min(axis=0))
+        warn_of_blurred_columns(model, training, largest)
         if accuracy is not None:
             accuracy.score_open_fits()
         if at_end is not None:

@@ -175,3 +175,18 @@ def test_what_a_path_has_not_is_refused(parameter):
     X, y = load_iris(return_X_y=True)
     with pytest.raises(ValueError, match=f"a path has no {next(iter(parameter))}"):
         maxent_path(X, y, Cs=3, **parameter)
+
+
+def test_columns_far_from_zero_are_told_if_coefficients_are_large():
+    """float32 keeps steps of 0.001 at 10,000; coefficients of 100 make these steps of logits."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=200) * 0.3
+    X = np.column_stack([1e4 + z, rng.normal(size=200)]).astype(np.float32)
+    y = z + rng.normal(size=200) * 0.02 > 0.0
+    with (
+        pytest.warns(UserWarning, match=r"\['x0'\] of X are so far from zero"),
+        pytest.warns(ConvergenceWarning, match="Rounding of the coefficients"),
+    ):
+        path = maxent_path(X, y, Cs=[1.0, 1e5], l1_ratio=0.0)
+    assert path.optimality_gaps[1] == 1.0
+    maxent_path(X, y, Cs=[0.1, 1.0], l1_ratio=0.0)
