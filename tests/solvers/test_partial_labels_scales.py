@@ -52,6 +52,9 @@ def residuals(clf, X, possible, offset=0.0):
     return P - Q
 
 
+# Without a penalty the likelihood of seed 1 rises for ever, by 1.4e-11 nats in all. Rounding
+# decides whether a fit sees that.
+@pytest.mark.filterwarnings("ignore:Some rows are separated:sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("C", [10.0, np.inf])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_row_far_out_leaves_the_optimum_of_the_others(seed, C):
