@@ -42,7 +42,7 @@ from skmaxent._solvers._set_loss import (
     with_rows,
 )
 from skmaxent._solvers._sets_at_infinity import is_lower_at_infinity
-from skmaxent._solvers._solution import SMALLEST_TOTAL
+from skmaxent._solvers._solution import CERTIFIED, SMALLEST_TOTAL
 from skmaxent._storage._arrays import EPS
 from skmaxent._storage._block import Block
 from skmaxent._storage._row_blocks import RowBlocks
@@ -285,8 +285,9 @@ class _SetFit:
     def _status_at_end(self, status: Status) -> Status:
         """Return the status of the fit after Newton's method, which ended with `status`.
 
-        If rounding errors ended it, a step of expectation maximisation may see a descent that they
-        hide from it. The fit then continues with such steps to its end.
+        If rounding errors ended it, or its end has a large certificate as a minimum for the
+        expected targets, a step of expectation maximisation may see a descent that it does not see.
+        The fit then continues with such steps to its end.
 
         Returns
         -------
@@ -294,17 +295,23 @@ class _SetFit:
             A kind of separation if it is proved; PRECISION if the total loss is so small that
             rounding errors hide its changes; otherwise `status`.
         """
-        if status is Status.PRECISION or self.uniform.status is not Status.CONVERGED:
+        is_doubtful = status is Status.PRECISION or self._has_large_certificate()
+        if is_doubtful or self.uniform.status is not Status.CONVERGED:
             step, value = self._step(self.step_options, minimise)
             if step.status in UNBOUNDED:
                 return step.status
-            if status is Status.PRECISION and self.value - value > self._negligible(value):
+            if is_doubtful and self.value - value > self._negligible(value):
                 self._add(step, value)
                 return self.steps_to_the_end()
         if separates_sets(self.problem, self.thetas[-1]):
             return Status.SEPARATED
         total = self.problem.objective.blocks.effective_size * self.value
         return Status.PRECISION if total < SMALLEST_TOTAL else status
+
+    def _has_large_certificate(self) -> bool:
+        """Return whether the objective may be far from its minimum for the expected targets."""
+        theta = self.thetas[-1]
+        return _step_problem(self.problem, theta).gap_at(theta) > CERTIFIED
 
     def _negligible(self, value: float) -> float:
         """Return the decrease of the objective `value` below which a fit has converged."""
