@@ -286,19 +286,23 @@ def test_rows_in_any_storage_give_the_answer_of_centred_dense_rows(
     X = (Z + shifts).astype(dtype)
     Z = X.astype(float) - shifts  # what float32 has kept
     model = MaxentClassifier(tol=1e-7, **parameters)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # float32 has not kept much of some
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")  # float32 has not kept much of some
         expected = model.fit(Z, y, weights)
         coef, gap = expected.coef_, expected.optimality_gap_
         probabilities = expected.predict_proba(Z)
         for other in (X, messy(X, rng) if is_messy else sp.csr_array(X)):
+            said.clear()
             clf = MaxentClassifier(tol=1e-7, **parameters).fit(other, y, weights)
             narrow = dtype == np.float32
             np.testing.assert_allclose(clf.coef_, coef, atol=1e-4 if narrow else 1e-6)
             # The gap includes what rounding of the intercept to float32 costs.
             rounding = float(np.spacing(np.abs(clf.intercept_).max()))
             limit = 1e-4 + rounding**2 if narrow else 1e-6
-            assert clf.optimality_gap_ < max(limit, 3.0 * gap)
+            # It is 1 if rounding makes logits inexact, which a warning tells.
+            is_told = narrow and any("so far from zero" in str(one.message) for one in said)
+            known = clf.optimality_gap_ < max(limit, 3.0 * gap)
+            assert known or (is_told and clf.optimality_gap_ == 1.0)
             # What is left of logits that cancel: their size in units of rounding.
             size = np.abs(clf.coef_) @ np.abs(X.T.astype(float)) + np.abs(clf.intercept_)[:, None]
             atol = 1e-4 if narrow else 1e-6
