@@ -218,21 +218,17 @@ def _weights(rows: RowsInMemory, train: Array, class_weight: Any) -> tuple[Array
 def _suits(training: TrainingProblem, settings: Settings, model: MaxentClassifier) -> bool:
     """Return whether the folds of a problem of all rows can be fitted by `SmallFolds`.
 
-    Every column needs a penalty, for its coefficient to be unique also where it is constant in a
-    fold. The columns are those of X: neither shifted nor scaled, which warnings are about.
+    The columns are those of X: neither shifted nor scaled, which warnings are about.
     """
     terms, columns = training.problem_terms, training.columns
     return (
-        suits_small_batch(training.problem.objective, model.solver)
+        suits_small_batch(training.problem.objective, terms, model.solver)
         and training.dtype == np.float64
-        and not (settings.standardize or training.has_absent_classes or terms.grouped)
-        and terms.lower is None
-        and terms.upper is None
+        and not (settings.standardize or training.has_absent_classes)
         and (columns.kept is None or not terms.has_nonzero_minimum)
         and columns.shift is None
         and columns.exponents is None
         and not len(training.inexact)
-        and bool((terms.l1 + terms.ridge > 0.0).all())
         and model.max_iter > 0
     )
 

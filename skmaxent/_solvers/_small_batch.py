@@ -23,6 +23,7 @@ import numpy as np
 from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._objective._penalty import STRONGEST
+from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers._active_set import REGULARISATION, FlatPenalty, PivotSearch, max_pivots
 from skmaxent._solvers._names import NEWTON
 from skmaxent._solvers._small import SmallRows, expansion, is_small
@@ -78,9 +79,21 @@ class Points:
             array[index] = new
 
 
-def suits_small_batch(objective: MultinomialObjective, solver: str) -> bool:
-    """Return whether `SmallBatch` is the fastest way to solve several problems like this one."""
-    return is_small(objective) and solver in NEWTON and solver != "newton-cg"
+def suits_small_batch(objective: MultinomialObjective, terms: PenaltyTerms, solver: str) -> bool:
+    """Return whether `SmallBatch` is the fastest way to solve several problems like this one.
+
+    The penalty, `terms`, must be elementwise and without bounds. Every column needs one, for its
+    coefficient to be unique also where the column is constant for other weights of the rows.
+    """
+    return (
+        is_small(objective)
+        and solver in NEWTON
+        and solver != "newton-cg"
+        and not terms.grouped
+        and terms.lower is None
+        and terms.upper is None
+        and bool((terms.l1 + terms.ridge > 0.0).all())
+    )
 
 
 class SmallBatch:
