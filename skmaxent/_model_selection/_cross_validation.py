@@ -30,7 +30,7 @@ from skmaxent._model_selection._left_out_rows import LOO, LeftOutRows
 from skmaxent._model_selection._metadata import routed_metadata
 from skmaxent._model_selection._path import relaxation_of
 from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid
-from skmaxent._model_selection._repeated_fits import with_exact_fits
+from skmaxent._model_selection._repeated_fits import put_exact_fits
 from skmaxent._model_selection._selection import (
     check_selection,
     gammas_of,
@@ -171,7 +171,7 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
         intercept is missing if `fit_intercept` is False. With two classes there is one row instead
         of n_classes.
     n_iter_ : ndarray of shape (n_folds, n_l1_ratios, n_cs)
-        Number of iterations of the solver.
+        Number of iterations of the solver; 0 where coefficients are interpolated.
     optimality_gap_ : float
         Upper bound on (F - F*)/F for the final fit; see `MaxentClassifier`. Only with `refit`, and
         only if `gamma_` is 1.
@@ -199,11 +199,12 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
     changes by at most √(χ²/n) D up to there, to first order, for n rows in the fit and the mean χ²
     of the Pearson statistics of the held-out rows. A last Newton step, which is computed to an
     accuracy of 0.3, leaves 0.3 times this bound. A fit ends with such a step where the bound is
-    well below `cv_tol` standard errors of the score. Fits are repeated up to `tol` where the bound
-    turns out to be too large for the standard error over the folds, and where the bounds leave open
-    which penalty is chosen.
-    Coefficients in `coefs_paths_` are only as accurate as the choice of the penalty needs.
-    The folds of small data in float64 are fitted together, and up to `tol`.
+    well below `cv_tol` standard errors of the score. With a ridge alone, the coefficients between
+    fits are interpolated, where divided differences of the scores estimate an error as small. Fits
+    are made up to `tol` where the bound turns out to be too large for the standard error over the
+    folds, and where the bounds leave open which penalty is chosen. Coefficients in `coefs_paths_`
+    are only as accurate as this. Small data in float64 have a fit up to `tol` at each C, all folds
+    together.
 
     **Dask collections.** Folds and results are those of the same rows in memory. Chunks are read
     once and stay where Dask keeps them. Each fold uses all rows, with weight zero for its held-out
@@ -448,7 +449,7 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
         done = folds.run(jobs, PenaltyGrid(self.Cs_, total_weight=total_weight))
         found = list(with_progress(done, n_paths, "paths of folds") if self.verbose else done)
         if cv_tol > 0.0:
-            found = with_exact_fits(
+            put_exact_fits(
                 folds,
                 jobs,
                 found,

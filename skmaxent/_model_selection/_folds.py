@@ -45,20 +45,12 @@ class Fold:
     scored_weight: float
     errors: Array | None = field(default=None, kw_only=True)
 
-    def with_part(self, part: Fold, at: Array) -> Fold:
-        """Return the fold with the exact fits of `part` at the Cs in the mask `at`."""
+    def put(self, part: Fold, at: Array) -> None:
+        """Write the exact fits of `part` and their scores to the Cs in the mask `at`."""
         assert self.errors is not None
-        path, other = self.path, part.path
-        changed: dict[str, Any] = {
-            name: _replaced(getattr(path, name), at, getattr(other, name))
-            for name in ("coefs", "intercepts", "n_iter", "optimality_gaps")
-        }
-        return replace(
-            self,
-            path=replace(path, **changed),
-            scores=_replaced(self.scores, at, part.scores),
-            errors=np.where(at, 0.0, self.errors),
-        )
+        for name in ("coefs", "intercepts", "n_iter", "optimality_gaps"):
+            getattr(self.path, name)[at] = getattr(part.path, name)
+        self.scores[at], self.errors[at] = part.scores, 0.0
 
 
 @dataclass(frozen=True)
@@ -250,13 +242,6 @@ def warn_of_absent_classes(folds: Folds) -> None:
                 f"The training part of fold {number} has no rows of {absent.tolist()}: rows of "
                 "these classes do not count in its score."
             )
-
-
-def _replaced(array: Array, at: Array, values: Array) -> Array:
-    """Return a copy of an array whose entries in the mask `at` of the first axis are `values`."""
-    array = array.copy()
-    array[at] = values
-    return array
 
 
 def stacked_paths(found: list[Fold], shape: tuple[int, ...], *, with_intercept: bool) -> Array:

@@ -199,8 +199,8 @@ def fit_path(
         Called with the problem of the path, while its threads exist, with the path, and with a
         function that repeats the fit at a position among the Cs up to the `tol` of the model.
     accuracy : ScoreAccuracy, optional
-        Determines the distance to the optimum at which each fit ends, and scores the fit. The
-        default is the `tol` of the model.
+        Determines the Cs that are fitted and the distance to the optimum at which each fit ends,
+        and scores the path. The default is a fit up to the `tol` of the model at each C.
     starts : tuple of ndarray, optional
         Coefficients and intercepts at which the fits start, for each C, in the shapes of those of a
         `MaxentPath`. The default is the solution at the C before.
@@ -208,8 +208,9 @@ def fit_path(
     Returns
     -------
     MaxentPath
-        If a callback stopped the path, `n_iter` is 0 at each C without a fit. It is at least 1 at
-        the other Cs, even for ``max_iter=0``.
+        `n_iter` is 0 at each C without a fit: after a callback stopped the path, and where
+        `accuracy` interpolated the coefficients. It is at least 1 at the other Cs, even for
+        ``max_iter=0``.
     """
     check_parameters(model)
     for name in ("partial_labels", "bias_reduction", "prior_correction"):
@@ -243,7 +244,11 @@ def fit_path(
             known, strength = (path.coefs, path.intercepts), float(strengths[index])
             end(index, _fit_at(path, index, strength, training, solver, None, known))
 
-        for i in np.argsort(path.Cs, kind="stable"):
+        positions: Iterable[int] = np.argsort(path.Cs, kind="stable").tolist()
+        if accuracy is not None:
+            is_smooth = training.problem_terms.is_plain_ridge
+            positions = accuracy.positions(path, is_smooth=is_smooth)
+        for i in positions:
             subtask = None if task is None else task.subtask("penalty").begin()
             solution = _fit_at(path, i, float(strengths[i]), training, solver, accuracy, starts)
             if relax is not None:
@@ -259,7 +264,7 @@ def fit_path(
         largest = np.maximum(path.coefs.max(axis=0), -path.coefs.min(axis=0))
         warn_of_blurred_columns(model, training, largest)
         if accuracy is not None:
-            accuracy.score_open_fits()
+            accuracy.fill_in(path)
         if at_end is not None:
             at_end(training, path, repeat)
         if own_task is not None:
@@ -324,7 +329,8 @@ def _fit_at(
     those of `fit_path`.
     """
     if accuracy is not None:
-        solution = solver.near(strength, accuracy.distance)
+        at = (path.coefs[index], path.intercepts[index]) if accuracy.starts_at_path else None
+        solution = solver.near(strength, accuracy.distance, at and training.theta(*at))
     else:
         start = None if starts is None else training.theta(starts[0][index], starts[1][index])
         solution = solver.at(strength, start)

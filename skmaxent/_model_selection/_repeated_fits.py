@@ -13,7 +13,7 @@ from skmaxent._model_selection._selection import mean_and_error
 from skmaxent._typing import Array
 
 
-def with_exact_fits(
+def put_exact_fits(
     folds: Folds,
     jobs: Sequence[Job],
     found: list[Fold],
@@ -22,14 +22,15 @@ def with_exact_fits(
     *,
     weights_of_folds: Callable[[Array], Array],
     selection: str,
-) -> list[Fold]:
-    """Return the results of folds with fits up to `tol` at the Cs that `needs_exact_fits` returns.
+) -> None:
+    """Repeat fits of folds up to `tol` at the Cs that `needs_exact_fits` returns.
 
     Parameters
     ----------
     folds : Folds
     jobs, found : sequences of Job and Fold of length n_folds * n_l1_ratios
-        The jobs and their results, in an order in which the l1_ratio changes fastest.
+        The jobs and their results, in an order in which the l1_ratio changes fastest. The repeated
+        fits replace those of the results.
     Cs : ndarray of shape (n_cs,)
     total_weight : float or None
         As in `PenaltyGrid`.
@@ -44,7 +45,6 @@ def with_exact_fits(
     scores = np.reshape([fold.scores[:, 0] for fold in found], shape)
     sizes = np.reshape([fold.scored_weight for fold in found], shape[:2]).max(axis=1)
     again = needs_exact_fits(scores, errors, weights_of_folds(sizes), jobs[0].cv_tol, selection)
-    found = list(found)
     for ratio in np.flatnonzero(again.any(axis=1)).tolist():
         at = again[ratio]
         some = [i for i in range(ratio, len(jobs), n_ratios) if found[i].errors is not None]
@@ -56,8 +56,7 @@ def with_exact_fits(
         ]
         parts = folds.run(repeated, grid)
         for i, part in zip(some, parts, strict=True):
-            found[i] = found[i].with_part(part, at)
-    return found
+            found[i].put(part, at)
 
 
 def needs_exact_fits(

@@ -42,7 +42,7 @@ class PredictedPath(Path):
         self._remember(strength, solution)
         return solution
 
-    def near(self, strength: float, tol: float) -> Solution:
+    def near(self, strength: float, tol: float, start: Array | None = None) -> Solution:
         """Return a solution for this strength that is about `tol` standard errors from the optimum.
 
         The fit ends at a point within `tol` of the optimum. The solution returned is the end of the
@@ -54,9 +54,11 @@ class PredictedPath(Path):
         strength : float
         tol : float
             Distance to the optimum, in standard errors.
+        start : ndarray of shape (R, d + 1), optional
+            θ at which the fit starts; the default is extrapolated from the last solutions.
         """
         problem = self._problem.with_penalty(self._terms, strength)
-        start = self._extrapolated(problem, strength)
+        start = self._extrapolated(problem, strength) if start is None else start
         if start is None:
             return self.at(strength)
         options = replace(

@@ -30,6 +30,9 @@ TEXT = (
 )
 WIDE = RNG.normal(size=(500, 80))
 WIDE = WIDE, (WIDE[:, :4] + RNG.gumbel(size=(500, 4))).argmax(axis=1)
+LARGE = RNG.normal(size=(800, 300))
+LARGE = LARGE, (LARGE[:, :4] + RNG.gumbel(size=(800, 4))).argmax(axis=1)
+OVERLAPPING = LARGE[0][:, :30], LARGE[1]
 WIDE_CS = np.geomspace(0.005, 0.5, 15)
 COUNTS = IRIS[0], RNG.multinomial(4, (0.5, 0.3, 0.2), size=150)
 
@@ -131,6 +134,43 @@ def test_folds_read_fewer_rows_than_exact_ones(l1_ratio, monkeypatch):
     assert sum(n_read) < 0.8 * exact
 
 
+def test_coefficients_of_a_ridge_are_interpolated():
+    options = {"Cs": np.geomspace(1e-3, 0.1, 60)}
+    rough, exact = both(LARGE, options)
+    limit = CV_TOL * exact.scores_std_err_
+    assert (np.abs(rough.scores_.mean(axis=0) - exact.scores_.mean(axis=0)) <= limit).all()
+    assert rough.C_ == exact.C_
+    is_fitted = rough.n_iter_[:, 0] > 0
+    assert is_fitted[:, [0, -1]].all()
+    assert is_fitted.sum() < 0.6 * is_fitted.size
+    between = np.abs(rough.coefs_paths_ - exact.coefs_paths_)[:, 0][~is_fitted]
+    assert between.max() < 2e-3 * np.abs(exact.coefs_paths_).max()
+    # The scores are those of the coefficients.
+    X, y = LARGE
+    for fold, (_, test) in enumerate(StratifiedKFold(5).split(X, y)):
+        W = rough.coefs_paths_[fold, 0]
+        Z = np.einsum("ckd,nd->cnk", W[..., :-1], X[test]) + W[:, None, :, -1]
+        scores = log_softmax(Z, axis=2)[:, np.arange(len(test)), y[test]].mean(axis=1)
+        np.testing.assert_allclose(rough.scores_[fold, 0], scores, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("data", "Cs"),
+    [
+        (LARGE, np.geomspace(1e-3, 3.0, 30)[RNG.permutation(30)]),
+        (LARGE, np.repeat(np.geomspace(1e-3, 3.0, 12), 2)),
+        (OVERLAPPING, np.r_[np.geomspace(1e-2, 3.0, 20), np.inf]),
+        (LARGE, np.geomspace(1e-2, 1.0, 3)),
+    ],
+    ids=["not sorted", "duplicates", "no penalty", "few"],
+)
+def test_other_grids(data, Cs):
+    rough, exact = both(data, {"Cs": Cs})
+    limit = CV_TOL * exact.scores_std_err_ + 1e-9
+    assert (np.abs(rough.scores_.mean(axis=0) - exact.scores_.mean(axis=0)) <= limit).all()
+    assert rough.C_ == exact.C_
+
+
 def test_a_smaller_tolerance_brings_scores_nearer():
     options = {"l1_ratios": [1.0], "Cs": WIDE_CS}
     exact = MaxentClassifierCV(cv_tol=0, tol=1e-7, **options).fit(*WIDE)
@@ -167,7 +207,7 @@ def test_a_tolerance_is_not_negative():
 @pytest.mark.parametrize("n_logits", [1, 3])
 @pytest.mark.parametrize("is_sparse", [False, True])
 def test_scores_of_held_out_rows(n_logits, is_sparse):
-    """Against sums over rows: mean, standard error and Pearson statistics."""
+    """Against sums over rows: mean, standard error within classes and Pearson statistics."""
     n, d, m, K = 40, 5, 4, max(n_logits, 2)
     X, codes = RNG.normal(size=(n, d)), np.arange(n) % K
     weights, offset = RNG.uniform(1.0, 2.0, n), RNG.normal(size=(n, n_logits))
@@ -182,7 +222,8 @@ def test_scores_of_held_out_rows(n_logits, is_sparse):
         values = np.log(P[np.arange(n), codes])
         pearson = np.square(np.eye(K)[codes] - P) / P
         mean = np.average(values, weights=weights)
-        variance = np.average((values - mean) ** 2, weights=weights)
+        means = [np.average(values[codes == k], weights=weights[codes == k]) for k in range(K)]
+        variance = np.average((values - np.array(means)[codes]) ** 2, weights=weights)
         size = 5 * weights.sum() ** 2 / (weights**2).sum()
         expected = mean, np.sqrt(variance / size), np.average(pearson.sum(axis=1), weights=weights)
         np.testing.assert_allclose([part[i] for part in found], expected, rtol=1e-10)
