@@ -38,8 +38,9 @@ ENTRIES_TOGETHER = 1 << 17
 # least half of the predicted decrease, because (exp(1) - 2) ΔᵀHΔ is an upper bound on what the loss
 # adds to its linear model, and ΔᵀHΔ/2 at most the predicted decrease.
 SURE_CHANGE = 1.0
-# How often the signs of coefficients are guessed again, before a search by pivots finds them.
-MAX_GUESSES = 8
+# How often the signs of coefficients are guessed again, before a search by pivots finds them. After
+# the first few guesses, only one sign changes at a time.
+MAX_GUESSES, FULL_GUESSES = 16, 3
 
 
 @dataclass(frozen=True)
@@ -314,8 +315,9 @@ def _minima(A: Array, slope: Array, l1: Array, W: Array, held: Array) -> tuple[A
 
     For given signs, and coefficients that are zero, the minimum solves a linear system. The signs
     of the next guess are those of A_jj w_j less the slope there, unless this number is at most
-    l1_j in size: then w_j is zero. A guess that stays is the minimum (a primal-dual active set
-    method, Hintermüller, Ito & Kunisch 2002, SIAM J. Optim. 13, 865-888).
+    l1_j in size, or has the other sign than the last guess: then w_j is zero. A guess that stays
+    is the minimum (a primal-dual active set method, Hintermüller, Ito & Kunisch 2002, SIAM J.
+    Optim. 13, 865-888).
 
     Parameters
     ----------
@@ -340,7 +342,7 @@ def _minima(A: Array, slope: Array, l1: Array, W: Array, held: Array) -> tuple[A
     sign = np.where(is_smooth, 0.0, np.sign(W))
     free = (is_smooth | (sign != 0.0)) & ~held
     ends, is_found, open_ = W.copy(), np.zeros(m, dtype=bool), np.arange(m)
-    for _ in range(MAX_GUESSES):
+    for number in range(MAX_GUESSES):
         B = A if len(open_) == m else A[open_]
         M = np.where(free[:, :, None] & free[:, None, :], B, 0.0)
         M[:, place, place] += np.where(free, REGULARISATION * size[open_], 1.0)
@@ -351,11 +353,17 @@ def _minima(A: Array, slope: Array, l1: Array, W: Array, held: Array) -> tuple[A
             break
         ends[open_] = X + fixed[open_]
         pull = size[open_] * X + b[open_] - _times(B, X)
-        new_free = (is_smooth[open_] | (np.abs(pull) > l1[open_])) & ~held
+        excess = np.abs(pull) - l1[open_]
+        new_free = (is_smooth[open_] | ((excess > 0.0) & (sign * pull >= 0.0))) & ~held
         new_sign = np.where(is_smooth[open_] | ~new_free, 0.0, np.sign(pull))
-        stays = ((new_free == free) & (new_sign == sign)).all(axis=1)
+        changes = (new_free != free) | (new_sign != sign)
+        stays = ~changes.any(axis=1)
         is_found[open_[stays]] = True
         if stays.all():
             break
+        if number >= FULL_GUESSES:
+            worst = np.where(changes, np.square(excess) / np.maximum(size[open_], 1e-300), 0.0)
+            others = place != worst.argmax(axis=1)[:, None]
+            new_free, new_sign = np.where(others, free, new_free), np.where(others, sign, new_sign)
         open_, free, sign = open_[~stays], new_free[~stays], new_sign[~stays]
     return ends, is_found

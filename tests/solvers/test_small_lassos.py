@@ -8,7 +8,7 @@ from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from sklearn.preprocessing import StandardScaler, scale
 
 from skmaxent import MaxentClassifier, MultilabelMaxentClassifier, maxent_path
-from skmaxent._solvers import _path, _proximal_by_size, _small_nonsmooth
+from skmaxent._solvers import _path, _proximal_by_size, _small_batch, _small_nonsmooth
 from skmaxent._solvers._hessian_bounds import LastBound
 
 DATA = {"iris": load_iris, "wine": load_wine, "cancer": load_breast_cancer}
@@ -163,3 +163,20 @@ def test_a_fit_ends_where_only_rounding_is_left():
     model = MaxentClassifier(C=1.623776739188721, l1_ratio=1.0).fit(scale(X), y)
     assert model.n_iter_[0] <= 9
     assert model.optimality_gap_ < 1e-8
+
+
+def test_guesses_of_signs_find_most_minima_of_correlated_features():
+    """The minimum of wᵀAw/2 - bᵀw + Σ_j l1_j |w_j| has a subgradient of zero."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 40, 5)) @ rng.normal(size=(200, 5, 30))
+    X += 0.3 * rng.normal(size=(200, 40, 30))
+    A, b, l1 = X.transpose(0, 2, 1) @ X / 40, rng.normal(size=(200, 30)), np.full((200, 30), 0.3)
+    l1[:, 0] = 0.0
+    W = np.where(rng.uniform(size=(200, 30)) < 0.5, 0.0, rng.normal(size=(200, 30)))
+    slope = np.einsum("mij,mj->mi", A, W) - b
+    ends, is_found = _small_batch._minima(A, slope, l1, W, np.zeros(30, dtype=bool))
+    assert is_found.mean() > 0.8
+    gradient = np.einsum("mij,mj->mi", A, ends) - b
+    at_zero = np.maximum(np.abs(gradient) - l1, 0.0)
+    violation = np.where(ends != 0.0, np.abs(gradient + l1 * np.sign(ends)), at_zero)
+    assert violation[is_found].max() < 1e-7
