@@ -33,13 +33,14 @@ from skmaxent._typing import Array
 
 # The largest number of steps of the active-set method, and the largest size of S in them. Rows that
 # need more keep the Newton step with the zeros of θ.
-MOST_STEPS, MOST_CHANGES = 6, 30
+MOST_STEPS, MOST_CHANGES = 12, 100
 # At most as many zeros of θ may change as there are coordinates in A, or this number if it is
 # larger.
 LEAST_CANDIDATE_LIMIT = 32
 # A share of the diagonal of H that is added to it for zeros of θ that change. Otherwise the system
-# would be singular for a feature with nonzero coefficients in all classes.
-DAMPING = 1e-8
+# would be singular for a feature with nonzero coefficients in all classes, and the rounding errors
+# of products in float32 would hide that it is convex.
+DAMPING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,15 @@ class ChangingZeros:
     l1 : ndarray of shape (size,)
         The strength of the L1 penalty of each coordinate, for the summed loss.
     gradient : ndarray of shape (size,)
-        The gradient of the summed loss and the ridge, between -l1 and l1 for zeros.
+        The gradient of the summed loss and the ridge, as if θ were the exact minimum: -l1 times the
+        sign of θ in A, and between -l1 and l1 for others.
     elimination : ndarray of shape (n_active, size)
         H_AA⁻¹ N, with which the coordinates in A are eliminated. Column c of N is the unit vector
         of a coordinate c in A, or H_Ac for others.
     schur : ndarray of shape (size, size)
         Nᵀ H_AA⁻¹ N, less H for pairs of coordinates outside of A.
     hessian : ndarray of shape (size, size)
-        H, of the summed loss and the ridge.
+        H, of the summed loss and the ridge, with `DAMPING`.
     limits : ndarray of shape (n_logits, n_features + 1)
         The strength of the L1 penalty of zeros that are no coordinates, and infinity elsewhere.
     dtype : dtype
@@ -107,6 +109,7 @@ class ChangingZeros:
         coordinates = FreeCoefficients.of(columns, theta.shape, reference=reference)
         H = penalised_hessian(point, terms, coordinates, inverse.dtype) * total
         active = is_active[chosen]
+        H.flat[:: len(H) + 1] *= np.where(active, 1.0, 1.0 + DAMPING)
         elimination = np.zeros((int(active.sum()), len(active)))
         elimination[:, active] = inverse.matrix
         elimination[:, ~active] = inverse.matrix @ H[np.ix_(active, ~active)]
@@ -114,12 +117,10 @@ class ChangingZeros:
         schur[active] = elimination
         schur[:, active] = elimination.T
         both = np.ix_(~active, ~active)
-        others = H[both]
-        others.flat[:: len(others) + 1] *= 1.0 + DAMPING
-        schur[both] = H[np.ix_(~active, active)] @ elimination[:, ~active] - others
+        schur[both] = H[np.ix_(~active, active)] @ elimination[:, ~active] - H[both]
         limits = np.where((l1 > 0.0) & ~chosen, l1 * (1.0 + 1e-6), np.inf)
         l1, theta, gradient = l1[chosen], theta[chosen], gradient[chosen]
-        gradient = np.where(active, gradient, np.clip(gradient, -l1, l1))
+        gradient = np.where(active, -l1 * np.sign(theta), np.clip(gradient, -l1, l1))
         return cls(
             coordinates, active, theta, l1, gradient, elimination, schur, H, limits, inverse.dtype
         )

@@ -14,7 +14,8 @@ from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._storage._row_targets import in_dtype
 from skmaxent._typing import Array
 
-# The distance to the optimum, in standard errors, at which a solver ends, and its most iterations.
+# The smallest distance to the optimum, in standard errors, at which a solver ends, and its most
+# iterations.
 REFIT_TOLERANCE, REFIT_ITERATIONS = 1e-4, 200
 # The distance at which the simplified Newton method ends. Its last steps cost little.
 NEWTON_TOLERANCE = 1e-5
@@ -35,8 +36,8 @@ class Refits:
         The leverages of the rows, which the simplified Newton method uses. If it does not converge
         for a row, a solver makes the fit.
     tolerance : float, default=NEWTON_TOLERANCE
-        The distance to the optimum, in standard errors, at which the fits of small data and the
-        simplified Newton method end.
+        The distance to the optimum, in standard errors, at which fits end. A solver ends at
+        `REFIT_TOLERANCE` if that is larger.
     shifts : dict, optional
         As in `SmallRefits`.
 
@@ -63,6 +64,7 @@ class Refits:
         assert isinstance(blocks, RowBlocks)
         self._problem = problem
         self._start = problem.coefficients(theta)
+        self._solver_tolerance = max(tolerance, REFIT_TOLERANCE)
         self._small = self._newton = None
         if SmallRefits.suits(problem):
             self._small = SmallRefits(problem, theta, tolerance, {} if shifts is None else shifts)
@@ -113,7 +115,8 @@ class Refits:
         """
         problem = self._without(row, left_out, outcome)
         start = problem.warm_start(*self._start)
-        solution = minimise(problem, Options(tol=REFIT_TOLERANCE, max_iter=REFIT_ITERATIONS), start)
+        options = Options(tol=self._solver_tolerance, max_iter=REFIT_ITERATIONS)
+        solution = minimise(problem, options, start)
         if solution.status in UNBOUNDED and row not in self.separated:
             self.separated.append(row)
         x = self._X[[row]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -96,12 +97,16 @@ class SimplifiedNewton:
         logits, converged = zip(*parts, strict=True)
         return np.concatenate(logits), np.concatenate(converged)
 
+    @cached_property
+    def _zeros(self) -> ChangingZeros | None:
+        """The coordinates of a fit with an L1 penalty."""
+        return ChangingZeros.of(self.leverages, self.problem.terms)
+
     def _iterated(self, rows: Array, left_out: Array, outcomes: Array) -> tuple[Array, Array]:
         """Return the results of `logits_without` for few rows, whose fits share all passes."""
         fits = _Fits.of(self, rows, left_out, outcomes)
-        zeros = ChangingZeros.of(self.leverages, self.problem.terms)
-        if zeros is not None:
-            return self._with_changing_zeros(fits, zeros)
+        if self._zeros is not None:
+            return self._with_changing_zeros(fits, self._zeros)
         theta = self.leverages.point.theta + fits.first_step()
         converged, active = np.zeros(len(rows), dtype=bool), np.arange(len(rows))
         relaxation = _Relaxation(len(rows), fits.free.size)

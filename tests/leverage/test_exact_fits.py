@@ -70,6 +70,24 @@ def test_fits_without_a_row_are_those_of_a_classifier(
         np.testing.assert_allclose(scores.log_proba[i], exact, atol=2e-5)
 
 
+def test_few_fits_of_a_sparse_lasso_need_a_solver(monkeypatch):
+    """The fit is loose, and the Hessian of a feature with four nonzero coefficients is singular."""
+    rng = np.random.default_rng(1)
+    y = rng.integers(4, size=300)
+    rates = rng.gamma(0.3, 0.1, size=1500) * np.exp(0.7 * rng.normal(size=(4, 1500)))
+    X = sp.csr_array(np.log1p(rng.poisson(rates[y]).astype(float)))
+    clf = MaxentClassifier(l1_ratio=1.0).fit(X, y)
+    by_solver, of_class = [], Refits._by_solver
+
+    def counted(self, row, *args):
+        by_solver.append(row)
+        return of_class(self, row, *args)
+
+    monkeypatch.setattr(Refits, "_by_solver", counted)
+    assert leave_one_out(clf, X, y, max_refits=40).n_refits == 40
+    assert len(by_solver) <= 6
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_few_fits_show_that_an_approximation_is_near(seed):
     """A bound for all data would ask for a fit of most rows where d is n/2."""
