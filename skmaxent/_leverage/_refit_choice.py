@@ -39,13 +39,13 @@ def replace_by_exact_fits(
 ) -> tuple[float, Array]:
     """Replace approximations in `scores` by exact fits, the least exact approximations first.
 
-    The error of a log score by one Newton step is about proportional to the square of the change of
-    its logits. Exact fits are made for the largest changes, a few at a time. The ratio of the
-    errors of the last of them to their squared changes, plus twice its standard error, times the
-    sum of the squared changes of the units without fits, estimates the error that is left. Fits end
-    when it is below `SCORE_TOLERANCE` times the standard error of the mean log score, or times its
-    distance below the `best` if that is larger. No fits are made if `largest_ratio` times the sum
-    of squares is small enough.
+    The error of a log score by one Newton step is at most about proportional to the square of the
+    change c of its logits. With c below one it falls faster, about as c^2.5. Exact fits are made
+    for the largest changes, a few at a time. The ratio of the errors of the last of them to these
+    powers, plus twice its standard error, times the sum of the powers of the units without fits,
+    estimates the error that is left. Fits end when it is below `SCORE_TOLERANCE` times the standard
+    error of the mean log score, or times its distance below the `best` if that is larger. No fits
+    are made if `largest_ratio` times the sum of squares is small enough.
 
     Parameters
     ----------
@@ -70,25 +70,26 @@ def replace_by_exact_fits(
     """
     order, n_singular = _order_of_fits(units, scores.is_single)
     limit = len(order) if max_refits is None else min(max_refits, len(order))
-    share = units.count[order] / units.count.sum()
-    size = share * np.square(units.change[order])
-    # The sum of `size` that is left after the first i fits, for each i.
-    left = np.append(np.cumsum(size[::-1])[::-1], 0.0)
-    done, ratio = 0, largest_ratio
+    share, change = units.count[order] / units.count.sum(), units.change[order]
+    size = share * change**2 * np.sqrt(np.minimum(change, 1.0))
+    squares, sizes = _sums_left(share * change**2), _sums_left(size)
+    # The estimated error that is left after the first i fits, for each i.
+    done, left = 0, largest_ratio * squares
     while done < limit:
         log_scores = scores.log_scores
         goal = max(scores.std_err(log_scores), best - scores.mean(log_scores)) * SCORE_TOLERANCE
-        enough = int(np.argmax(ratio * left <= goal))
+        enough = int(np.argmax(left <= goal))
         if done >= max(enough, n_singular):
             break
-        if done and limit < enough and left[limit] > MOST_LEFT * left[0]:
+        if done and limit < enough and squares[limit] > MOST_LEFT * squares[0]:
             break
         end = min(max(enough, n_singular), 2 * done + LEAST_TOGETHER)
         end = min(max(end, done + LEAST_TOGETHER), limit)
-        errors = share[done:end] * _fit(order[done:end], units, scores, refits)
-        ratio = _largest_ratio(np.abs(errors), size[done:end])
+        at = slice(done, end)
+        errors = share[at] * _fit(order[at], units, scores, refits)
+        left = _largest_ratio(np.abs(errors), size[at]) * sizes
         done = end
-    return float(ratio * left[done]), order[:done]
+    return float(left[done]), order[:done]
 
 
 def _fit(which: Array, units: Units, scores: HeldOutScores, refits: Refits) -> Array:
@@ -100,6 +101,11 @@ def _fit(which: Array, units: Units, scores: HeldOutScores, refits: Refits) -> A
     logits = refits.logits_without(units.row[which], units.left_out[which], units.outcome[which])
     scores.replace(which, logits)
     return np.asarray(before - scores.log_scores[which])
+
+
+def _sums_left(size: Array) -> Array:
+    """Return the sums of `size` (n,) without its first i numbers, (n + 1,)."""
+    return np.append(np.cumsum(size[::-1])[::-1], 0.0)
 
 
 def _largest_ratio(errors: Array, size: Array) -> float:

@@ -37,6 +37,15 @@ MOST_REFITS, FAR_SMALL, FAR = 50, 2.0, 0.25
 # the third. Standard errors smaller than that of the best score do not count.
 STRIDE = 16
 SMOOTH_ERROR, NONSMOOTH_ERROR = (0.1, 0.033, 0.23), (0.03, 0.1, 0.5)
+# Exact fits depend on the best score that is known. The first Cs are therefore those above this
+# share of all, in ascending order; lower ones follow in descending order.
+FIRST = 0.55
+# A smooth penalty needs no leverages between two Cs whose scores are this number of standard errors
+# below the best.
+LOW = 25.0
+# The ranks with leverages of a nonsmooth penalty below the first STRIDE. The scores change fastest
+# where the first coefficients become nonzero.
+EARLY = 2, 4
 # Intervals beside the best C are divided if they have more than this number of steps of the grid.
 WIDE = 4
 # The powers of the number of nonzero coefficients by which the optimism is divided; the one whose
@@ -45,7 +54,7 @@ POWERS = 0.0, 0.5, 1.0
 # The least number of intervals of the first step: grids with few Cs have a smaller STRIDE.
 LEAST_INTERVALS = 6
 # The distance to the optimum, in standard errors, at which exact fits end, for their mean score.
-REFIT_TOLERANCE = 5e-3
+REFIT_TOLERANCE = 0.02
 # The largest ratio by which a correction grows, and the least one; see `_corrected`.
 MOST_RATIO, LEAST_RATIO = 2.0, 0.02
 # If leverages are estimated from random vectors, MORE_VECTORS times as many are drawn at the two Cs
@@ -182,7 +191,7 @@ class ScoresOfPath:
         If leverages are estimated from random vectors, there are more of them.
         """
         self.repeat(int(self._order[rank]))
-        self._score(rank)
+        self._score_all({rank})
         if self._is_sampled:
             found, _ = self._scored(rank, MORE_VECTORS * self._n_vectors, N_GROUPS)
             with np.errstate(invalid="ignore"):
@@ -230,8 +239,10 @@ class ScoresOfPath:
         # The last interval is up to half as long or as short again as the others.
         knots = sorted({*range(0, last - stride // 2, stride), last})
         gaps = list(itertools.pairwise(knots))
-        for rank in sorted({*knots, *((low + high) // 2 for low, high in gaps)}):
-            self._score(rank)
+        middles = [(low + high) // 2 for low, high in gaps]
+        start = int(FIRST * last)
+        self._score_all({rank for rank in (*knots, *middles) if rank >= start})
+        self._score_all({*knots, *(middles[:1] if self._is_smooth else EARLY)}, -1)
         if not np.isfinite(self._steps[0, knots]).all():
             self._score_all(set(range(last)))  # infinite scores cannot be interpolated
         if self._has_leverages.all():
@@ -243,7 +254,7 @@ class ScoresOfPath:
             finer = []
             for low, high in gaps:
                 middle = (low + high) // 2
-                if middle == low or np.isinf(self._errors[high]):
+                if middle == low or np.isinf(self._errors[high]) or self._are_low(low, high):
                     continue
                 self._score_all({middle})
                 errors = np.abs(self._steps[:, middle] - interpolated[:, :, middle]).sum(axis=1)
@@ -310,15 +321,26 @@ class ScoresOfPath:
         """The class of the interpolating curves. A cubic spline oscillates near kinks."""
         return CubicSpline if self._is_smooth else PchipInterpolator
 
-    def _score_all(self, ranks: set[int]) -> bool:
+    def _are_low(self, *ranks: int) -> bool:
+        """Return whether scores at `ranks` need no others between: the best is `LOW` errors above.
+
+        Scores of nonsmooth penalties have kinks, and need others.
+        """
+        means, std_errs = self._steps
+        best = int(np.nanargmax(means))
+        limits = means[best] - LOW * np.maximum(std_errs, std_errs[best])
+        return self._is_smooth and bool((means[[*ranks]] < limits[[*ranks]]).all())
+
+    def _score_all(self, ranks: set[int], order: int = 1) -> bool:
         """Compute the scores at those of `ranks` that exist and have no leverages yet.
 
-        The result tells whether there was such a rank.
+        The ranks ascend, or descend for an `order` of -1. The result tells whether there was such a
+        rank.
         """
         n = len(self._order)
         known = np.flatnonzero(self._has_leverages).tolist()
         missing = sorted(ranks.intersection(range(n)).difference(known))
-        for rank in missing:
+        for rank in missing[::order]:
             self._score(rank)
         return bool(missing)
 
