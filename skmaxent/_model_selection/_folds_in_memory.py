@@ -259,7 +259,7 @@ class FoldRunner:
         if not self._has_all_classes(train, test):
             return None
         held_out = partial(self._held_out, job.model, test, n_folds)
-        accuracy = ScoreAccuracy(held_out, job.cv_tol, job.model.tol, interpolates=True)
+        accuracy = ScoreAccuracy(held_out, job.cv_tol, job.model.tol)
         X, y = safe_indexing(self.rows.X, train), safe_indexing(self.rows.y, train)
         given = self._training_rows(train)
         path = fold_path(job.model, X, y, grid, self.fold_options, accuracy=accuracy, **given)

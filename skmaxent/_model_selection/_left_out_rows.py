@@ -298,7 +298,7 @@ class LeftOutRows:
             weights = self.rows.score_weights(self.fold_options)
             return HeldOutRows(X, self.rows.observed, weights, self.rows.offset, n_folds=1)
 
-        return ScoreAccuracy(rows, job.cv_tol, job.model.tol, interpolates=False)
+        return ScoreAccuracy(rows, job.cv_tol, job.model.tol)
 
     def mean_and_error(
         self, log_proba: Array, units: Units, is_single: Array

@@ -209,8 +209,8 @@ def fit_path(
     -------
     MaxentPath
         `n_iter` is 0 at each C without a fit: after a callback stopped the path, and where
-        `accuracy` interpolated the coefficients. It is at least 1 at the other Cs, even for
-        ``max_iter=0``.
+        `accuracy` interpolated the coefficients, whose optimality gaps are NaN. It is at least 1
+        at the other Cs, even for ``max_iter=0``.
     """
     check_parameters(model)
     for name in ("partial_labels", "bias_reduction", "prior_correction"):

@@ -123,9 +123,6 @@ class ScoreAccuracy:
         The largest error of a score, as a share of its standard error.
     tol : float
         The distance to the optimum, in standard errors, at which a fit counts as exact.
-    interpolates : bool
-        Whether coefficients may be interpolated between the fits of a smooth path. Otherwise there
-        is a fit at each C.
 
     Attributes
     ----------
@@ -139,16 +136,9 @@ class ScoreAccuracy:
         on their changes up to the optimum; 0 for fits whose distance is at most `tol`.
     """
 
-    def __init__(
-        self,
-        held_out: Callable[[], HeldOutRows],
-        cv_tol: float,
-        tol: float,
-        *,
-        interpolates: bool,
-    ) -> None:
+    def __init__(self, held_out: Callable[[], HeldOutRows], cv_tol: float, tol: float) -> None:
         self._make, self._cv_tol, self._tol = held_out, cv_tol, tol
-        self._interpolates = interpolates
+        self._is_smooth = False
         self._held_out: HeldOutRows | None = None
         self._nodes: PathNodes | None = None
         self._open: list[tuple[int, Array, Array, float, float]] = []
@@ -167,7 +157,7 @@ class ScoreAccuracy:
         `is_smooth` says whether coefficients are smooth functions of C; otherwise all Cs are
         fitted.
         """
-        self._interpolates &= is_smooth
+        self._is_smooth = is_smooth
         nodes = self._nodes = PathNodes(path.Cs)
         while nodes.add_next():
             yield nodes.positions[-1]
@@ -246,5 +236,5 @@ class ScoreAccuracy:
         self._limits |= dict(zip(index, limits, strict=True))
         distance = limits[-1] / max(root[-1], 1e-300)
         self.distance = float(np.clip(np.nan_to_num(distance), 0.0, LARGEST_DISTANCE))
-        if self._interpolates and self._nodes is not None:
+        if self._is_smooth and self._nodes is not None:
             self._nodes.choose_step(self._known(self.scores), limits[-1])

@@ -134,7 +134,8 @@ class ScoresOfPath:
         path = self.path
         self.means, self.std_errs = np.full((2, len(path.Cs)), np.nan)
         self.n_refits = np.zeros(len(path.Cs), dtype=np.intp)
-        fitted = path.n_iter.nonzero()[0]
+        # Interpolated coefficients have no iterations, and no certificate.
+        fitted = np.flatnonzero((path.n_iter > 0) | np.isnan(path.optimality_gaps))
         # The position in the path of the C at each rank.
         self._order = fitted[np.argsort(path.Cs[fitted], kind="stable")]
         n = len(fitted)
