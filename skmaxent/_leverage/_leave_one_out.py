@@ -342,7 +342,7 @@ def _with_more_vectors(
     point, terms = leverages.point, fit.training.problem.terms
     if inverse.rank <= MOST_INVERTED:
         return replace(leverages, inverse=InverseHessian.at(point, terms, is_rough=True))
-    needed = len(inverse.theta) * (MARGIN * error / goal) ** 2 if goal > 0.0 else np.inf
+    needed = len(inverse.used) * (MARGIN * error / goal) ** 2 if goal > 0.0 else np.inf
     return replace(leverages, inverse=inverse.with_vectors(needed, point, terms))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skmaxent._leverage._control_variates import Control, free_logits, mean_products
+from skmaxent._leverage._control_variates import Control, RowLogits, mean_products
 from skmaxent._leverage._curvature_roots import curvature_root
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import Point
@@ -57,26 +57,26 @@ class SampledInverse:
 
     Attributes
     ----------
-    theta : ndarray of shape (n_vectors, n_logits, n_features + 1)
+    theta : ndarray of shape (n_drawn, n_logits, n_features + 1)
         The vectors θ.
-    numbers : ndarray of int, shape (n_vectors,)
-        The positions of these vectors among all that were drawn.
-    n_drawn : int
-        The number of vectors that were drawn.
+    used : ndarray of int, shape (n_vectors,)
+        The positions of the vectors from which leverages are estimated.
     seed : int
         The seed of the noise.
     rank : int
         The number of free coefficients.
     control : Control
         The vectors N g.
+    logits : RowLogits
+        The z_i and the z'_i.
     """
 
     theta: Array
-    numbers: Array
-    n_drawn: int
+    used: Array
     seed: int
     rank: int
     control: Control
+    logits: RowLogits
 
     @classmethod
     def at(
@@ -121,8 +121,9 @@ class SampledInverse:
         theta = _solutions(point, tangent, free, diagonal, g[n_known:])
         if known is not None:
             theta = np.concatenate([known.theta, theta])
-        control = Control.of(point, diagonal / total, _repeated(diagonal, n_vectors) * g, theta)
-        found = cls(theta, np.arange(n_vectors), n_vectors, seed, size, control)
+        logits = RowLogits.of(point, theta, _repeated(diagonal, n_vectors) * g)
+        control = Control.of(point, diagonal / total, logits)
+        found = cls(theta, np.arange(n_vectors), seed, size, control, logits)
         if control.is_effective or n_vectors >= N_VECTORS:
             return found
         return cls.at(point, terms, size, N_VECTORS, seed, found)
@@ -140,9 +141,7 @@ class SampledInverse:
 
     def without(self, group: int, n_groups: int = N_GROUPS) -> SampledInverse:
         """Return the vectors without those of one group, 0 to `n_groups` - 1."""
-        kept = self.numbers % n_groups != group
-        control = replace(self.control, theta=self.control.theta[kept])
-        return replace(self, theta=self.theta[kept], numbers=self.numbers[kept], control=control)
+        return replace(self, used=self.used[self.used % n_groups != group])
 
     def leverages(self, context: KernelContext, root: Array) -> tuple[Array, Array, Array]:
         """Return estimates of the results of `InverseHessian.leverages`, with its arguments.
@@ -151,13 +150,13 @@ class SampledInverse:
         estimates their traces better than the traces of the second, if leverages are small.
         """
         likelihood = context.likelihood
-        Z = free_logits(context, self.theta)
+        Z, other_Z = self.logits.of_block(context, self.used)
         weights = np.asarray(on_host(context.weights), dtype=float)[:, None, None]
         within = np.sqrt(weights) * (Z @ root)
         if not self.control.is_effective:
             A = mean_products(Z, Z)
             return A, *self._by_parts(context, within)
-        A = self.control.covariances(context, Z)
+        A = self.control.covariances(context, Z, other_Z)
         hat = weights * (root.transpose(0, 2, 1) @ A @ root)
         trace = np.einsum("mkk->m", hat)
         # The relative error of `hat`, and that of I - hat by the other estimate, are
@@ -166,7 +165,7 @@ class SampledInverse:
         high = np.flatnonzero(trace > most)
         largest = np.linalg.eigvalsh(hat[high])[:, -1]
         high, largest = high[largest > most], largest[largest > most]
-        if len(self.theta) >= likelihood.n_free + LEAST_SURPLUS:
+        if len(self.used) >= likelihood.n_free + LEAST_SURPLUS:
             hat[high], trace[high] = self._by_parts(context, within, high)
         else:
             hat[high] *= (most / largest)[:, None, None]
@@ -181,8 +180,8 @@ class SampledInverse:
         """
         m, r = within.shape[1:]
         within = within[some]
-        noise = _noise(context, self.n_drawn, r, self.seed).transpose(2, 0, 1)
-        beyond = noise[some][:, self.numbers] - within
+        noise = _noise(context, len(self.theta), r, self.seed).transpose(2, 0, 1)
+        beyond = noise[some][:, self.used] - within
         S, T = (B.transpose(0, 2, 1) @ B for B in (within, beyond))
         # T is a Wishart matrix: (m - r - 1) T⁻¹ is an unbiased estimate of (I - hat)⁻¹, and it is
         # independent of A.
