@@ -41,6 +41,8 @@ LEAST_CANDIDATE_LIMIT = 32
 # would be singular for a feature with nonzero coefficients in all classes, and the rounding errors
 # of products in float32 would hide that it is convex.
 DAMPING = 1e-3
+# A share of the diagonal of the small systems that is added to it, so that they are not singular.
+REGULARISATION = 1e-9
 
 
 @dataclass(frozen=True)
@@ -335,6 +337,8 @@ class ProximalSteps:
         valid = np.take_along_axis(is_in, index, 1)
         slopes = np.take_along_axis(all_slopes, index[:, :, None], 1) * valid[:, :, None]
         pairs = zeros.schur[index[:, :, None], index[:, None, :]]
+        # The coefficients of dependent columns may all become zero, and H_AA⁻¹ is a pseudo-inverse.
+        pairs[:, np.arange(width), np.arange(width)] *= 1.0 + REGULARISATION
         pairs *= valid[:, :, None] & valid[:, None, :]
         curvature, leverage = self.curvature[at], self.leverage[at]
         M = np.zeros((len(at), width + r, width + r))

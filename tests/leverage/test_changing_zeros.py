@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers.problems import problem
 
+from skmaxent import MaxentClassifier, leave_one_out
 from skmaxent._leverage import _changing_zeros
 
 
@@ -34,3 +35,21 @@ def test_squared_gradients_of_columns_far_from_zero_have_digits_in_float32():
     rows = np.column_stack([(X - center) / scale, np.ones(50)])
     expected = np.square(1.0 / 3.0 - np.eye(3)[y]).T @ np.square(rows)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("C", [1.005, 1.02])
+def test_both_coefficients_of_opposite_columns_may_become_zero(C):
+    """`C` is a multiple of the smallest one with nonzero coefficients."""
+    rng = np.random.default_rng(0)
+    x = np.where(rng.uniform(size=60) < 0.5, 1.0, -1.0)
+    y = (x + 1.5 * rng.normal(size=60) > 0.0).astype(int)
+    X = np.column_stack([x, -x])
+    clf = MaxentClassifier(C=C / abs(x @ (y - y.mean())), l1_ratio=1.0, tol=1e-8).fit(X, y)
+    assert np.count_nonzero(clf.coef_) == 2
+    exact = []
+    for i in range(len(y)):
+        kept = np.arange(len(y)) != i
+        without = MaxentClassifier(**clf.get_params()).fit(X[kept], y[kept])
+        exact.append(without.predict_log_proba(X[[i]])[0, y[i]])
+    scores = leave_one_out(clf, X, y, max_refits=0)
+    assert abs(scores.log_score - np.mean(exact)) < 1e-4
