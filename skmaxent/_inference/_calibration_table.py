@@ -13,7 +13,11 @@ import numpy as np
 from scipy import stats
 from scipy.special import xlogy
 
-from skmaxent._inference._goodness_of_fit import Outcomes, weighted_quantiles
+from skmaxent._inference._goodness_of_fit import (
+    Outcomes,
+    weighted_quantiles,
+    with_equal_ties,
+)
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -113,7 +117,7 @@ def bins_of(p: Array, counts: Array, n_bins: int, strategy: str) -> Array:
     A bin without observations is joined with the next bin that has some, or with the last such bin
     if there is no next one. The codes 0, 1, ... are therefore all in use.
     """
-    levels = np.linspace(0.0, 1.0, n_bins + 1)[1:-1]
+    p, levels = with_equal_ties(p), np.linspace(0.0, 1.0, n_bins + 1)[1:-1]
     edges = levels if strategy == "uniform" else np.unique(weighted_quantiles(p, counts, levels))
     codes = np.searchsorted(edges, p, side="left")
     used = np.unique(codes[counts > 0.0])

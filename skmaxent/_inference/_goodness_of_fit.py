@@ -20,6 +20,9 @@ TESTS = ("fagerland-hosmer", "pearson", "deviance")
 # Expected counts below this are small for the chi-squared distribution (Cochran 1954, Biometrics
 # 10).
 SMALL_COUNT = 5.0
+# Sorted probabilities count as equal if they increase by at most this share: rounding gives rows
+# with equal features probabilities that differ by less.
+EQUAL = 1e-11
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ def fagerland_hosmer(outcomes: Outcomes, reference: int, n_groups: int) -> pd.Da
     """
     if not isinstance(n_groups, Integral) or n_groups < 3:
         raise ValueError(f"n_groups must be an integer of 3 or more, found {n_groups!r}.")
-    keys = 1.0 - outcomes.probabilities[:, reference]
+    others = np.delete(outcomes.probabilities, reference, axis=1)
+    keys = with_equal_ties(others.sum(axis=1))
     edges = weighted_quantiles(keys, outcomes.counts, np.linspace(0.0, 1.0, n_groups + 1)[1:-1])
     groups = np.searchsorted(np.unique(edges), keys, side="left")
     observed, expected = outcomes.summed(groups)
@@ -120,6 +124,20 @@ def _table(name: str, chi2: float, df: int, expected: Array) -> pd.DataFrame:
         "small_expected": float((expected < SMALL_COUNT).mean()),
     }
     return pd.DataFrame(row, index=pd.Index([name], name="test"))
+
+
+def with_equal_ties(values: Array) -> Array:
+    """Return probabilities, (n_samples,), of which those that differ by rounding alone are equal.
+
+    Otherwise rounding would decide which of the rows with equal features are above a quantile. Of
+    values that count as equal, see `EQUAL`, all become the smallest.
+    """
+    order = np.argsort(values, kind="stable")
+    ascending = values[order]
+    is_larger = np.r_[True, ascending[1:] > ascending[:-1] * (1.0 + EQUAL)]
+    result = np.empty_like(values)
+    result[order] = ascending[is_larger][np.cumsum(is_larger) - 1]
+    return result
 
 
 def weighted_quantiles(values: Array, counts: Array, levels: Array) -> Array:

@@ -43,7 +43,7 @@ class SurveyDesign:
         What a stratum of a single unit contributes to the variance, as the option
         ``survey.lonely.psu`` of R's survey. "fail" raises an error; "remove" contributes nothing,
         as "certainty" in R; "adjust" contributes the unit's deviation from the mean of all units;
-        "average" contributes the mean of the other strata.
+        "average" contributes the mean of the other strata, of those with rows of the subpopulation.
     replicate_weights : array-like of shape (n_samples, n_replicates), default=None
         Weights of replicates. The variance is then that between fits with these weights, and not
         that between units.

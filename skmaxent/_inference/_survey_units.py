@@ -138,7 +138,10 @@ class Units:
         np.add.at(means, self.stratum_of, influence)
         means /= sizes[:, None]
         # A stratum of which all units were sampled adds no variance, even if it has a single unit.
-        lonely = (sizes == 1) & (self.unsampled > ALL_SAMPLED)
+        # Neither does a stratum without rows of the subpopulation.
+        has_rows = np.zeros(n_strata, bool)
+        has_rows[self.stratum_of[self.codes]] = True
+        lonely = (sizes == 1) & (self.unsampled > ALL_SAMPLED) & has_rows
         if lonely.any() and self.lonely == "fail":
             raise ValueError(
                 f"{int(lonely.sum())} strata have a single primary unit, which has no variance: "
@@ -153,8 +156,9 @@ class Units:
         deviations *= np.sqrt(factors)[self.stratum_of, None]
         V = deviations.T @ deviations
         if self.lonely == "average" and lonely.any():
-            # Strata of one unit get the mean variance of the others.
-            V *= n_strata / max(n_strata - int(lonely.sum()), 1)
+            # Strata of one unit get the mean variance of the others that have rows.
+            n_with_rows = int(has_rows.sum())
+            V *= n_with_rows / max(n_with_rows - int(lonely.sum()), 1)
         return np.asarray(V)
 
     @property

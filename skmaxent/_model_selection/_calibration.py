@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skmaxent._inference._goodness_of_fit import with_equal_ties
 from skmaxent._input import _targets, _validation
 from skmaxent._input._interchange import native
 from skmaxent._input._labels import refuse_unknown
@@ -163,10 +164,11 @@ def _error(p: Array, hit: Array, weights: Array, n_bins: int, strategy: str) -> 
     All arrays have the shape (n_samples,). `p` are the predicted probabilities of the event, `hit`
     the shares of the observations in which it occurred, and `weights` the weights of the rows.
     """
+    keys = with_equal_ties(p)
     if strategy == "uniform":
         edges = np.linspace(0.0, 1.0, n_bins + 1)[1:-1]
     else:
-        edges = np.unique(np.quantile(p, np.linspace(0.0, 1.0, n_bins + 1)[1:-1]))
-    bins = np.searchsorted(edges, p, side="left")
+        edges = np.unique(np.quantile(keys, np.linspace(0.0, 1.0, n_bins + 1)[1:-1]))
+    bins = np.searchsorted(edges, keys, side="left")
     gaps = np.bincount(bins, weights * (hit - p))
     return float(np.abs(gaps).sum() / weights.sum())

@@ -101,8 +101,12 @@ class ChosenPenalty(ScoredClassifier):
         `paths` are those of all folds and l1_ratios; the l1_ratio changes fastest. `scores` have
         the shape (n_folds, n_l1_ratios, n_cs, n_gammas). Folds without a score do not count.
         """
-        best = [fold.reshape(-1).argmax() for fold in np.nan_to_num(scores, nan=-np.inf)]
-        ratios, cs, gammas = np.unravel_index(best, scores.shape[1:])
+        no_error = np.zeros(scores.shape[1:])
+        best = [
+            (0, 0, 0) if np.isnan(fold).all() else chosen_index(fold, no_error, self.Cs_, "best")
+            for fold in scores
+        ]
+        ratios, cs, gammas = np.transpose(best)
         weights = np.where(np.isnan(scores).all(axis=(1, 2, 3)), 0.0, self.fold_weights_)
         if self.alphas is None:
             self.C_ = float(np.average(self.Cs_[cs], weights=weights))

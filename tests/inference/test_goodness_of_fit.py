@@ -11,8 +11,13 @@ from scipy.stats import norm
 from sklearn.metrics import log_loss
 from statsmodels.stats.proportion import proportion_confint
 
-from skmaxent import ClassCalibrationDisplay, MaxentClassifier
-from skmaxent._inference._calibration_table import wilson_interval
+from skmaxent import ClassCalibrationDisplay, MaxentClassifier, expected_calibration_error
+from skmaxent._inference._calibration_table import (
+    calibration_table,
+    score_decomposition,
+    wilson_interval,
+)
+from skmaxent._inference._goodness_of_fit import Outcomes, fagerland_hosmer
 from tests.helpers.beps import DATA, ORACLES, VOTE
 
 R = json.loads((ORACLES / "goodness_of_fit.json").read_text())
@@ -312,3 +317,33 @@ def test_held_out_probabilities_need_a_class_of_each_row():
     of_rows = of_rows.infer(X.repeat(2, axis=0), codes)
     found, expected = (one.score_decomposition(held_out=True) for one in (of_table, of_rows))
     np.testing.assert_allclose(found["score"], expected["score"], rtol=1e-3)
+
+
+@pytest.mark.parametrize("strategy", ["quantile", "uniform"])
+def test_rounding_does_not_divide_rows_with_equal_probabilities(strategy):
+    """Rows with equal features have probabilities that may differ in the last digits."""
+    rng = np.random.default_rng(0)
+    values = np.array([[0.2, 0.8], [0.3, 0.7], [0.4, 0.6], [0.6, 0.4], [0.9, 0.1]])
+    exact = values[rng.integers(0, 5, 400)]
+    rounded = exact * (1.0 + rng.integers(-4, 5, (400, 2)) * 2.0**-53)
+    codes = (rng.random(400) > exact[:, 0]).astype(int)
+    shares = np.eye(2)[codes]
+
+    def figures(probabilities):
+        outcomes = Outcomes(probabilities, shares, np.ones(400))
+        yield fagerland_hosmer(outcomes, 0, 10).to_numpy()
+        table = calibration_table(outcomes, [0, 1], 10, strategy, 0.95, are_counts=True)
+        yield table.to_numpy()
+        for score in ("brier", "log"):
+            yield score_decomposition(outcomes, [0, 1], score, 10, strategy).to_numpy()
+        for kind in ("class-wise", "top-label"):
+            options = {"kind": kind, "strategy": strategy, "n_bins": 10}
+            yield np.array([expected_calibration_error(codes, probabilities, **options)])
+
+    for found, expected in zip(figures(rounded), figures(exact), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    keys = np.unique(exact[:, 1])
+    groups = np.unique(np.searchsorted(np.quantile(exact[:, 1], np.linspace(0.1, 0.9, 9)), keys))
+    assert fagerland_hosmer(Outcomes(rounded, shares, np.ones(400)), 0, 10)["n_groups"].iloc[0] == (
+        len(groups)
+    )

@@ -37,6 +37,7 @@ class Sample:
 STRAT, CLUS1 = Sample("strat"), Sample("clus1")
 WITHOUT_FPC = replace(CLUS1.design, fpc=None)
 PAIRS = SurveyDesign(R["pairs"]["strata"], R["pairs"]["psu"], weights=STRAT.weights, nest=True)
+FEW_STRATA = np.array(R["lonely_strata"]) != "H"
 ELEMENTARY, HIGH = CLUS1.stype == "E", STRAT.frame["api00"].to_numpy() > 600
 
 
@@ -58,6 +59,7 @@ DESIGNS = {
     "lonely_remove": (STRAT, lonely("remove"), None),
     "lonely_adjust": (STRAT, lonely("adjust"), None),
     "lonely_average": (STRAT, lonely("average"), None),
+    "lonely_average_domain": (STRAT, lonely("average"), FEW_STRATA),
     "pairs_linear": (STRAT, PAIRS, None),
     "jk1": (CLUS1, WITHOUT_FPC.with_replicates("JK1"), None),
     "jk1_fpc": (CLUS1, CLUS1.design.with_replicates("JK1"), None),

@@ -117,6 +117,18 @@ def test_without_refit_coefficients_are_means_of_the_folds():
     assert pytest.approx(CS[best].mean()) == clf.C_
 
 
+def test_without_refit_equal_scores_choose_the_strongest_penalty_in_any_order_of_Cs():
+    options = {"cv": FOLDS, "refit": False, "scoring": "accuracy"}
+    clf = MaxentClassifierCV(Cs=CS[::-1], **options).fit(X, y)
+    scores = clf.scores_[:, 0, ::-1]
+    is_best = scores == scores.max(axis=1, keepdims=True)
+    assert (is_best.sum(axis=1) > 1).any()
+    assert pytest.approx(CS[is_best.argmax(axis=1)].mean()) == clf.C_
+    other = MaxentClassifierCV(Cs=CS, **options).fit(X, y)
+    assert pytest.approx(other.C_) == clf.C_
+    np.testing.assert_allclose(clf.coef_, other.coef_, atol=1e-3)
+
+
 def test_relaxed_fits_are_tried_too():
     Z = RNG.normal(size=(400, 20))
     labels = (2 * Z[:, :3] + RNG.gumbel(size=(400, 3))).argmax(axis=1)

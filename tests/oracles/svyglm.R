@@ -50,6 +50,8 @@ lon <- svydesign(id = ~1, strata = ~st, weights = ~pw, data = d)
 for (how in c("remove", "adjust", "average")) {
   options(survey.lonely.psu = how); out[[paste0("lonely_", how)]] <- of(lon)
 }
+# A subpopulation without rows in one stratum of several schools.
+options(survey.lonely.psu = "average"); out$lonely_average_domain <- of(subset(lon, st != "H"))
 options(survey.lonely.psu = "fail")
 # Replicates.
 out$jk1 <- of(as.svrepdesign(clus1w, type = "JK1")); out$jk1_fpc <- of(as.svrepdesign(clus1, type = "JK1"))
