@@ -41,9 +41,12 @@ FEW_CLASSES = 8
 CONSTRAINT_BYTES = 1 << 29
 # Tolerance of the solver of linear programs. Losses up to this value count as rounding.
 LP_TOLERANCE = 1e-10
-# The most pivots of the simplex method for each variable and constraint. It needs about one, unless
-# it cycles.
-MOST_PIVOTS = 20
+# The most pivots of the simplex method, as a multiple of the number of variables or of constraints,
+# whichever is less, and the most of small programs. It needs about half of them, unless it cycles.
+MOST_PIVOTS, MOST_OF_SMALL = 5, 300
+# Multiples of `LP_TOLERANCE`, and whether to presolve, of successive trials. A simplex method that
+# cycles in one of them may end in the next.
+TRIALS = (1.0, True), (10.0, True), (1.0, False)
 # Maxima of a linear program up to this value count as zero, for coefficients between -1 and 1.
 NO_GAIN = 1e-7
 
@@ -134,13 +137,14 @@ def _maximiser(cost: Array, A: Array, bounds: ArrayLike) -> Array | None:
     bounds : array-like of shape (2,) or (n, 2)
         The least and largest value of all entries of x, or of each.
     """
-    tight = {
-        "primal_feasibility_tolerance": LP_TOLERANCE,
-        "dual_feasibility_tolerance": LP_TOLERANCE,
-    }
     zeros = np.zeros(len(A))
-    for presolve in (True, False):  # a simplex method that cycles with one may end with the other
-        options = {**tight, "maxiter": MOST_PIVOTS * sum(A.shape), "presolve": presolve}
+    for multiple, presolve in TRIALS:
+        options = {
+            "primal_feasibility_tolerance": multiple * LP_TOLERANCE,
+            "dual_feasibility_tolerance": multiple * LP_TOLERANCE,
+            "maxiter": max(MOST_PIVOTS * min(A.shape), MOST_OF_SMALL),
+            "presolve": presolve,
+        }
         found = linprog(-cost, A_ub=-A, b_ub=zeros, bounds=bounds, method="highs", options=options)
         if found.success:
             return np.asarray(found.x)
