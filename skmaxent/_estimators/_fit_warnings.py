@@ -128,13 +128,12 @@ def _largest_offset(solution: Solution) -> float:
 
 
 def warn_of_rounded_coefficients(excess: float) -> None:
-    """Warn if rounding the coefficients to float32 raised the objective by the share `excess`."""
-    if excess > 0.0:
-        warn_user(
-            "Rounding of the coefficients to float32, the dtype of X, puts the objective about "
-            f"{excess:.1g} of itself above that of the coefficients before: pass X in float64.",
-            ConvergenceWarning,
-        )
+    """Warn that rounding the coefficients to float32 raised the objective by `excess` of itself."""
+    warn_user(
+        "Rounding of the coefficients to float32, the dtype of X, puts the objective about "
+        f"{excess:.1g} of itself above that of the coefficients before: pass X in float64.",
+        ConvergenceWarning,
+    )
 
 
 def warn_of_inexact_columns(estimator: Any, training: TrainingProblem) -> None:

@@ -24,6 +24,7 @@ from skmaxent._objective._penalty import STRONGEST, Ridge
 from skmaxent._objective._problem_columns import ColumnMap, prepare_columns
 from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._solvers import Problem, Solution
+from skmaxent._storage._arrays import EPS
 from skmaxent._storage._block import Block
 from skmaxent._storage._standardisation import Standardisation
 from skmaxent._storage._storage import Storage
@@ -309,11 +310,12 @@ class TrainingProblem:
     def rounding_excess(
         self, solution: Solution, strength: float | None = None, correction: Array | float = 0.0
     ) -> float:
-        """Return the relative increase of the objective by rounding its coefficients to float32.
+        """Return the relative increase of the objective by rounding its coefficients.
 
         For a rounding error δ, the increase is δᵀHδ/2, or the difference between the values of the
-        objective if that is larger. The result is 0 if it is at most `ROUNDED_SHARE`, and if the
-        coefficients are returned in float64.
+        objective if that is larger. If it is at most `ROUNDED_SHARE`, and if the coefficients are
+        returned in float64, the result is an upper bound. In float64 it is that for the intercepts,
+        which are large beside columns with a large mean; the rounding of others is negligible.
 
         Parameters
         ----------
@@ -323,9 +325,14 @@ class TrainingProblem:
         correction : ndarray of shape (n_logits,) or float, default=0.0
             What is added to the intercepts before they are rounded.
         """
-        if self.dtype != np.float32:
-            return 0.0
         objective, value = solution.point.objective, max(abs(solution.value), 1e-300)
+        if self.dtype != np.float32:
+            coef, intercept, columns = solution.coef, solution.intercept, self.columns
+            if columns.shift is not None or columns.kept is not None:
+                _, intercept = columns.to_data(coef, intercept, self.terms, np.float64)
+            change = EPS * float(np.abs(intercept + correction).max())
+            # The mean curvature by a logit is at most 1/4, and about the loss if that is small.
+            return change**2 * min(0.5 * len(intercept) / value, 2.0)
         strength = self.strength if strength is None else strength
         coef, intercept = self.user_coefficients(solution.coef, solution.intercept + correction)
         theta = self.theta(coef, intercept - correction)
@@ -333,10 +340,17 @@ class TrainingProblem:
         if objective.likelihood.is_coupled:
             # A common shift of the intercepts changes no probability, but hides errors of the loss.
             theta[:, -1] -= np.mean(theta[:, -1] - exact[:, -1])
-        excess = self._rounding_of_left_out(coef, strength)
+        excess = self._rounding_of_fixed(solution, coef, strength)
         limit = ROUNDED_SHARE * value
         excess += self._increase(objective, exact, theta, strength, value, limit - excess)
-        return excess / value if excess > limit else 0.0
+        return excess / value
+
+    def needs_warning_of_rounding(self, excess: float) -> bool:
+        """Return whether the result of `rounding_excess` is so large that users should know it.
+
+        In float64, `columns_with_inexact_logits` names the columns whose rounding is large.
+        """
+        return self.dtype == np.float32 and excess > ROUNDED_SHARE
 
     def _increase(
         self,
@@ -349,8 +363,8 @@ class TrainingProblem:
     ) -> float:
         """Return the increase of the objective from `exact` to θ, both (R, n_kept + 1).
 
-        The result is 0 if a bound on the increase is at most `limit`. `strength` is the factor of
-        the penalty, and `value` the objective at `exact`.
+        The result is an upper bound of the increase if that is at most `limit`. `strength` is the
+        factor of the penalty, and `value` the objective at `exact`.
         """
         change = theta - exact
         # First a bound without a pass over X: the mean square of a standardised column is at most
@@ -362,8 +376,9 @@ class TrainingProblem:
         terms = self.problem_terms.times(strength)
         penalty = terms.scaled(objective.scale).whole_penalty()
         curvature = float((penalty.ridge * change**2).sum())
-        if not len(logit) * np.square(logit.max()) + curvature > limit:
-            return 0.0
+        bound = 0.5 * (len(logit) * float(np.square(logit.max())) + curvature)
+        if not bound > limit:
+            return bound
         # In float32 a row that is all but certain has no curvature, and a loss without digits.
         objective = objective.in_float64()
         here, there = objective.at(exact), objective.at(theta)
@@ -374,23 +389,28 @@ class TrainingProblem:
         known = rise if rise > value else rise - there.rounding - here.rounding
         return max(0.5 * (float((change * product).sum()) + curvature), known)
 
-    def _rounding_of_left_out(self, coef: Array, strength: float) -> float:
-        """Return by how much rounding raises the penalty of the columns that are left out.
+    def _rounding_of_fixed(self, solution: Solution, coef: Array, strength: float) -> float:
+        """Return by how much rounding raises the penalty of columns that are left out or fixed.
 
         `coef` is the `coef_` of the user, and `strength` the factor of the penalty.
         """
-        columns = self.columns
-        if columns.kept is None or not self.terms.has_nonzero_minimum:
+        columns, terms = self.columns, self.terms
+        is_fixed = np.zeros(columns.n_features, dtype=bool)
+        if columns.kept is not None:
+            is_fixed[:] = True
+            is_fixed[columns.kept] = False
+        if terms.lower is not None and terms.upper is not None:
+            is_fixed |= (terms.lower == terms.upper).any(axis=0)
+        if not is_fixed.any():
             return 0.0
-        left_out = np.setdiff1d(np.arange(columns.n_features), columns.kept)
-        terms = self.terms.columns(left_out).times(strength)
+        exact, _ = columns.to_data(solution.coef, solution.intercept, terms, np.float64)
         coef = coef[self.data.active] if self.has_absent_classes else coef
-        best = terms.at_least_penalty(len(coef))
-        rounded, least = (
-            terms.whole_penalty().value(np.column_stack([W, np.zeros(len(W))]))
-            for W in (coef[:, left_out].astype(float), best)
+        penalty = terms.columns(np.flatnonzero(is_fixed)).times(strength).whole_penalty()
+        rounded, value = (
+            penalty.value(np.column_stack([W[:, is_fixed], np.zeros(len(W))]))
+            for W in (coef.astype(float), exact)
         )
-        return max(rounded - least, 0.0)
+        return max(rounded - value, 0.0)
 
     def rounded(self, solution: Solution, excess: float) -> Solution:
         """Return the solution after its coefficients were rounded, with the gap enlarged.

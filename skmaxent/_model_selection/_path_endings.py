@@ -22,14 +22,15 @@ class Ending:
     lacks_precision : bool
         Whether the fit ended far from the optimum for lack of floating-point precision.
     rounding : float
-        The relative increase of the objective that rounding the coefficients to float32, the dtype
-        of X, causes. It is 0 for X in float64, and if it is at most `ROUNDED_SHARE` (1e-6) of
-        `TrainingProblem`: values above 0 need a warning.
+        The result of `TrainingProblem.rounding_excess`.
+    is_rounded : bool
+        Whether rounding raised the objective so much that this needs a warning.
     """
 
     status: Status
     lacks_precision: bool
     rounding: float
+    is_rounded: bool
 
     @classmethod
     def of(
@@ -39,11 +40,10 @@ class Ending:
 
         `model` has the parameters of the fit, and `strength` multiplies its penalty.
         """
-        return cls(
-            solution.status,
-            solution.lacks_precision(model.tol),
-            training.rounding_excess(solution, strength),
-        )
+        rounding = training.rounding_excess(solution, strength)
+        is_rounded = training.needs_warning_of_rounding(rounding)
+        lacks_precision = solution.lacks_precision(model.tol)
+        return cls(solution.status, lacks_precision, rounding, is_rounded)
 
 
 def warn_of_endings(ends: list[Ending], of: str, model: Any) -> None:
@@ -79,7 +79,7 @@ def warn_of_endings(ends: list[Ending], of: str, model: Any) -> None:
         ],
         f"Rounding of the coefficients {whose}to float32, the dtype of X, raises the "
         "objective by more than 1e-6 of itself at {} values of C: pass X in float64.": [
-            end.rounding > 0.0 for end in ends
+            end.is_rounded for end in ends
         ],
     }
     for reason, found in reasons.items():
