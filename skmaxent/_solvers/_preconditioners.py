@@ -34,6 +34,9 @@ from skmaxent._typing import Array, KernelResult
 # If the relative error of the Hessian of a sample of rows is at most this, it is used for Newton
 # steps, because steps by conjugate gradients have an error of this size too.
 EXACT_ERROR = 0.2
+# The largest curvature of the classes is set to at least this value, below which all of the loss is
+# rounding. With less, the ratio of a ridge and a curvature may overflow.
+LEAST_CURVATURE = 1e-40
 # The variance of a standardised column within a class is set to at least this value.
 LEAST_VARIANCE = 0.01
 # Classes whose curvatures differ by no more than this factor are treated as equal.
@@ -223,7 +226,7 @@ class KroneckerPreconditioner:
             covariance, total = varying.astype(float), 1.0
         else:
             curvature, shares, covariance, total = curvature_moments(point, sample, full=full)
-        curvature = np.maximum(curvature, 1e-10 * max(curvature.max(), 1e-290))
+        curvature = np.maximum(curvature, 1e-10 * max(curvature.max(), LEAST_CURVATURE))
         self._is_coupled = objective.likelihood.is_coupled
         alpha, _ = objective.likelihood.simplex_curvature(curvature, shares)
         self._alpha = alpha
@@ -387,7 +390,7 @@ class DiagonalPreconditioner:
         varying = sample.varying
         A, q, sums, squares = point.map_reduce(_class_moments, over=sample)
         total = sample.total_weight
-        q = np.maximum(q, 1e-10 * max(q.max(), 1e-290))[:, None]
+        q = np.maximum(q, 1e-10 * max(q.max(), LEAST_CURVATURE))[:, None]
         mean = sums / q
         variance = np.maximum(squares / q - mean**2, 0.0) / sample.scale**2
         # The variance of a column may be nearly zero within a class.
