@@ -229,6 +229,16 @@ class MultinomialObjective:
         other.penalty, other.counter = penalty, Counter()
         return other
 
+    def with_rows(self, blocks: Storage) -> MultinomialObjective:
+        """Return the objective with its rows replaced by `blocks`, which have the same columns."""
+        return MultinomialObjective(
+            blocks,
+            self.likelihood,
+            self.penalty,
+            self.standardisation,
+            column_size=self.column_size,
+        )
+
     def in_float64(self) -> MultinomialObjective:
         """Return the objective with float64 rows; it keeps neither probabilities nor a copy."""
         blocks = self.blocks.in_float64()

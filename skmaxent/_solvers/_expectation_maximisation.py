@@ -35,14 +35,12 @@ from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._sampled import class_shares
 from skmaxent._solvers._set_loss import (
     SetObjective,
-    problem_of_rows,
     separates_sets,
     set_loss,
     with_expected_targets,
-    with_rows,
 )
 from skmaxent._solvers._sets_at_infinity import is_lower_at_infinity
-from skmaxent._solvers._solution import CERTIFIED, SMALLEST_TOTAL
+from skmaxent._solvers._solution import CERTIFIED, NOISY_TOTAL
 from skmaxent._storage._arrays import EPS
 from skmaxent._storage._block import Block
 from skmaxent._storage._row_blocks import RowBlocks
@@ -276,10 +274,13 @@ class _SetFit:
         status = end.status
         if status is not Status.STOPPED:
             status = self._status_at_end(status)
+            total = self.problem.objective.blocks.effective_size * self.value
+            if status not in UNBOUNDED and total < NOISY_TOTAL:
+                status = Status.PRECISION  # gradients are mostly noise
         if self.last is not None:
             return self.solution(status)
         expected = with_expected_targets(problem.objective, end.theta)
-        point = with_rows(problem.objective, expected).at(end.theta)
+        point = problem.objective.with_rows(expected).at(end.theta)
         return self._solution_at(point, end.value, status, end.coefficients)
 
     def _status_at_end(self, status: Status) -> Status:
@@ -292,8 +293,8 @@ class _SetFit:
         Returns
         -------
         Status
-            A kind of separation if it is proved; PRECISION if the total loss is so small that
-            rounding errors hide its changes; otherwise `status`.
+            A kind of separation if it is proved; PRECISION if such a step lacks precision;
+            otherwise `status`, or that of further steps.
         """
         is_doubtful = status is Status.PRECISION or self._has_large_certificate()
         if is_doubtful or self.uniform.status is not Status.CONVERGED:
@@ -303,10 +304,9 @@ class _SetFit:
             if is_doubtful and self.value - value > self._negligible(value):
                 self._add(step, value)
                 return self.steps_to_the_end()
-        if separates_sets(self.problem, self.thetas[-1]):
-            return Status.SEPARATED
-        total = self.problem.objective.blocks.effective_size * self.value
-        return Status.PRECISION if total < SMALLEST_TOTAL else status
+            if isinstance(step, Solution) and step.lacks_precision(self.tol):
+                status = Status.PRECISION
+        return Status.SEPARATED if separates_sets(self.problem, self.thetas[-1]) else status
 
     def _has_large_certificate(self) -> bool:
         """Return whether the objective may be far from its minimum for the expected targets."""
@@ -445,4 +445,4 @@ def _squarem_point(first: Array, second: Array, third: Array) -> Array:
 
 def _step_problem(problem: Problem, theta: Array) -> Problem:
     """Return the problem of a step from θ, whose targets are the expected ones."""
-    return problem_of_rows(problem, with_expected_targets(problem.objective, theta))
+    return problem.with_rows(with_expected_targets(problem.objective, theta))

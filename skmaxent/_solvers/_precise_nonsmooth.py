@@ -76,6 +76,22 @@ def affords_rescue(objective: MultinomialObjective) -> bool:
     return p > 0 and is_small and affords_precision(objective)
 
 
+def hides_ridge(problem: Problem, theta: Array) -> bool:
+    """Return whether the curvature that `proximal_newton_precise` adds hides that of a ridge.
+
+    It does if the loss has no curvature at θ in some direction, and the ridge there less than is
+    added. Along such a direction, steps and distances to the optimum are far too short.
+    """
+    varying = problem.varying
+    ridge = problem.terms.ridge[:, varying]
+    if not ((ridge > 0.0) & (ridge < FLAT_CURVATURE)).any():
+        return False
+    kept = np.append(varying, problem.objective.fit_intercept)
+    H = _Search(problem, theta).state.hessian[:, kept][:, :, :, kept]
+    H = H.reshape(len(H) * int(kept.sum()), -1)
+    return bool(np.linalg.eigvalsh(H)[0] < FLAT_CURVATURE * float(H.diagonal().mean()))
+
+
 def proximal_newton_precise(
     problem: Problem, theta: Array, options: Options, record: Record
 ) -> Outcome:

@@ -108,9 +108,7 @@ class Problem:
             ),
             column_size=np.sqrt(moments.mean_square),
         )
-        null = null_point(objective, moments)
-        means = Means(moments.shares, -null.gradient[:, :-1], *offset_means(objective))
-        return cls(objective, terms, scaled, null, means)
+        return cls(objective, terms, scaled, *_null_and_means(objective, moments))
 
     @property
     def varying(self) -> Array:
@@ -176,6 +174,16 @@ class Problem:
         user_terms = terms.times(strength)
         return replace(self, objective=objective, user_terms=user_terms, terms=scaled, null=null)
 
+    def with_rows(self, blocks: Storage) -> Problem:
+        """Return the problem of other rows, `blocks`, with the same standardisation.
+
+        θ therefore means the same coefficients in both problems.
+        """
+        objective = self.objective.with_rows(blocks)
+        moments = column_moments(blocks, objective.likelihood)
+        null, means = _null_and_means(objective, moments)
+        return Problem(objective, self.user_terms, self.terms, null, means)
+
     def without_penalty(self, held: Array) -> Problem:
         """Return the problem without penalty in which some coefficients are fixed.
 
@@ -214,8 +222,12 @@ class Problem:
         )
 
     def penalty_for(self, scale: Array) -> Penalty:
-        """Return the penalty of the coefficients of columns of X divided by `scale`, (d,)."""
-        return _standardised(self.user_terms, scale, self.objective.likelihood).whole_penalty()
+        """Return the penalty of the coefficients of columns of X divided by `scale`, (d,).
+
+        It fixes the same coefficients as the penalty of standardised columns: which ones the
+        penalty alone determines follows from the size of the columns over all rows.
+        """
+        return self.terms.scaled(scale / self.objective.scale).whole_penalty()
 
     def coefficients(self, theta: Array) -> tuple[Array, Array]:
         """Return the coefficients (R, d) and intercepts (R,) of the columns of X for θ."""
@@ -255,6 +267,12 @@ class Problem:
             directions=tuple(directions),
             end=outcome.end,
         )
+
+
+def _null_and_means(objective: MultinomialObjective, moments: Moments) -> tuple[Point, Means]:
+    """Return the null model of an objective, and `Means` over its rows."""
+    null = null_point(objective, moments)
+    return null, Means(moments.shares, -null.gradient[:, :-1], *offset_means(objective))
 
 
 def _standardised(

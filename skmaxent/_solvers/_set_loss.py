@@ -49,7 +49,7 @@ class SetObjective:
         assert isinstance(rows, RowBlocks), "sets are in memory"
         self._problem = problem
         self._home = objective.standardisation
-        self._objective = with_rows(objective, rows).with_penalty(Ridge(np.zeros(d)))
+        self._objective = objective.with_rows(rows).with_penalty(Ridge(np.zeros(d)))
         self._precise = PreciseObjective(self._objective)
         self.is_plain_ridge = problem.terms.is_plain_ridge
         self.penalty = problem.terms.whole_penalty()
@@ -63,7 +63,7 @@ class SetObjective:
 
         Its gradient there is that of the loss of the sets.
         """
-        return with_rows(self._objective, with_expected_targets(self._objective, theta)).at(theta)
+        return self._objective.with_rows(with_expected_targets(self._objective, theta)).at(theta)
 
     def is_off_centre(self, H: Array) -> bool:
         """Return whether the columns need other constants, by the Hessian H of the loss at θ."""
@@ -87,25 +87,6 @@ class SetObjective:
         θ of the problem may not have their digits, if its columns have other centres.
         """
         return self._precise.columns.coefficients(theta)
-
-
-def with_rows(objective: MultinomialObjective, blocks: RowBlocks) -> MultinomialObjective:
-    """Return the objective with its rows replaced by `blocks`."""
-    return MultinomialObjective(
-        blocks,
-        objective.likelihood,
-        objective.penalty,
-        objective.standardisation,
-        column_size=objective.column_size,
-    )
-
-
-def problem_of_rows(problem: Problem, rows: RowBlocks) -> Problem:
-    """Return the problem with its rows replaced by `rows`."""
-    objective = problem.objective
-    return Problem.of(
-        rows, objective.likelihood, problem.user_terms, fit_intercept=objective.fit_intercept
-    )
 
 
 def set_loss(objective: MultinomialObjective, theta: Array) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 
 from skmaxent._objective._objective import Point
 from skmaxent._solvers import UNBOUNDED, Options, Problem, minimise
-from skmaxent._solvers._set_loss import change_at_infinity, problem_of_rows
+from skmaxent._solvers._set_loss import change_at_infinity
 from skmaxent._storage._device_array import on_host
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._typing import Array
@@ -67,7 +67,7 @@ def _direction_without_targets(
     if _have_same_support(targets, blocks.targets):
         return None
     rows = expected.with_targets(targets.astype(expected.dtype))
-    found = minimise(problem_of_rows(problem, rows), options, end.theta)
+    found = minimise(problem.with_rows(rows), options, end.theta)
     if found.status not in UNBOUNDED or not found.directions:
         return None
     return found.directions[0]

@@ -27,6 +27,7 @@ from skmaxent._solvers._precise import (
 from skmaxent._solvers._precise_nonsmooth import (
     affords_precise_nonsmooth,
     affords_rescue,
+    hides_ridge,
     proximal_newton_precise,
 )
 from skmaxent._solvers._preconditioned import check_is_smooth
@@ -385,8 +386,9 @@ def _continued_precisely(
     gap = problem.gap_at(precise.point.theta, least_bound=least_bound)
     if precise.status is Status.CONVERGED:
         penalty = problem.terms.whole_penalty()
-        # A certificate of one bounds nothing.
-        if gap >= 1.0 or is_far_from_minimum(precise, penalty, gap, options.tol):
+        # A certificate of one bounds nothing, and a large one is no proof where a ridge is hidden.
+        is_hidden = CERTIFIED < gap < 1.0 and hides_ridge(problem, precise.point.theta)
+        if gap >= 1.0 or is_hidden or is_far_from_minimum(precise, penalty, gap, options.tol):
             precise = replace(precise, status=Status.PRECISION)
     return _solution(problem, precise, watch.again(), gap)
 
