@@ -156,7 +156,7 @@ class Examination:
         self.limits = {}
 
     def run(self):
-        if self.problem.kind == "path":
+        if self.problem.kind == "path" or "path" in self.problem.tags:
             self.path()
             return
         fit = self.fitted()
@@ -176,7 +176,9 @@ class Examination:
 
     @property
     def plain(self):
-        """The storage "C", an ndarray; or "frame" if parameters name columns of X."""
+        """The storage "C", an ndarray; "frame" if parameters name columns of X, "csr" of wide X."""
+        if self.problem.kind == "wide":
+            return "csr"
         names = any(
             isinstance(self.problem.parameters.get(name), dict)
             for name in ("penalty_factor", "bounds")
@@ -429,9 +431,9 @@ class Examination:
         elif what == "units":
             X = X * self.problem.X.dtype.type(1e3)
         else:
-            X = X[:, ::-1] if self.plain == "C" else X.iloc[::-1]
+            X = X.iloc[::-1] if self.plain == "frame" else X[:, ::-1]
         model.set_params(warm_start=True, **changes)
-        if not np.isfinite(np.asarray(X)).all() or (
+        if not np.isfinite(X.data if sp.issparse(X) else np.asarray(X)).all() or (
             "prior_coef" in problem.parameters and changes.get("C")
         ):
             return

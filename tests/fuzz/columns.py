@@ -43,6 +43,31 @@ COLUMNS = {
     "but-one": _one(_but_one),
 }
 
+# The entries of sparse columns, (n_entries,), that are not zero.
+SPARSE_VALUES = {
+    "ones": lambda rng, size: np.ones(size),
+    "gaussian": lambda rng, size: rng.normal(size=size),
+    "tfidf": lambda rng, size: rng.random(size) / 10,
+    "heavy": lambda rng, size: rng.standard_cauchy(size),
+}
+
+
+def sparse_columns(rng, n, d, values):
+    """Columns (n, d) with few entries in a row; many have none, and some are in most rows.
+
+    `values` is a name in `SPARSE_VALUES`. Entries at the same place are added up.
+    """
+    per_row = int(rng.choice([3, 10, 30, 100, 200]))
+    size = n * per_row
+    if rng.random() < 0.6:
+        columns = np.minimum(rng.zipf(1.2 + rng.random(), size=size) - 1, d - 1)
+    else:
+        columns = rng.integers(d, size=size)
+    X = np.zeros((n, d))
+    np.add.at(X, (np.repeat(np.arange(n), per_row), columns), SPARSE_VALUES[values](rng, size))
+    return X
+
+
 # The labels of K classes.
 LABELS = {
     "codes": lambda K: list(range(K)),

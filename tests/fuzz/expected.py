@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .reference import WIDE, Objective
+from .wide import WideObjective
 
 # Weights below this share of the largest count as zero, as `fit` documents.
 NEGLIGIBLE = 1e-28
@@ -152,7 +153,7 @@ def expected_objective(problem):
     removed = rows(np.isinf(factors)) > 0
     factors = np.where(removed, 0, rows(factors))
     lower, upper = (np.where(removed, 0, rows(bound)) for bound in _bounds(problem))
-    objective = Objective(
+    objective = (WideObjective if problem.kind == "wide" else Objective)(
         problem.X,
         T,
         s,

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from .columns import COLUMNS, LABELS
+from .columns import COLUMNS, LABELS, SPARSE_VALUES, sparse_columns
 from .expected import active_classes, penalty_factors
 from .reference import WIDE
-from .storages import STORAGES
+from .storages import SPARSE, STORAGES
 
 KINDS = (
     "smooth",
@@ -21,6 +21,7 @@ KINDS = (
     "cv",
     "partial",
     "jeffreys",
+    "wide",
 )
 # Kinds whose problems are ordinary data: what is compared has no meaning for all but singular ones.
 ORDINARY = ("inference", "cv", "partial", "jeffreys")
@@ -30,6 +31,7 @@ SHAPES = {
     "cv": ((20, 40, 80, 120), (1, 2, 3, 5), (2, 2, 3, 4)),
     "partial": ((8, 15, 30, 60, 120), (1, 2, 3, 5), (2, 3, 3, 4, 5)),
     "jeffreys": ((8, 15, 30, 60, 120), (1, 1, 2, 3, 4), (2, 2, 3, 3, 4)),
+    "wide": ((5, 10, 20, 40, 80, 150, 300), (2001, 2400, 3100, 5000), (2, 2, 2, 3, 3, 4, 8)),
 }
 
 
@@ -87,7 +89,7 @@ def random_problem(kind, seed):
     if kind == "all":
         kind = KINDS[seed % len(KINDS)]
     rng = np.random.default_rng([KINDS.index(kind), seed])
-    return _Draw(kind, seed, rng).problem()
+    return (_WideDraw if kind == "wide" else _Draw)(kind, seed, rng).problem()
 
 
 class _Draw:
@@ -104,7 +106,7 @@ class _Draw:
 
     @property
     def may_be_bounded(self):
-        return self.kind in ("composite", "path", "cv", "partial")
+        return self.kind in ("composite", "path", "cv", "partial", "wide")
 
     def chance(self, probability):
         return bool(self.rng.random() < probability)
@@ -124,7 +126,7 @@ class _Draw:
         made.X = np.ascontiguousarray(X)
         if dtype == np.float32:
             self.tags.append("float32")
-        made.storage = self.pick(*STORAGES) if self.chance(0.5) else "C"
+        made.storage = self._storage()
         if self.kind == "multilabel":
             self._several_labels(K)
         elif self.kind == "partial":
@@ -149,6 +151,9 @@ class _Draw:
             K = n
         K = max(2, min(n, K))
         return n, max(1, min(d, 160 // K)), K
+
+    def _storage(self):
+        return self.pick(*STORAGES) if self.chance(0.5) else "C"
 
     # Columns
 
@@ -513,3 +518,68 @@ class _Draw:
                 "empirical", shares, dict(zip(made.labels, shares.tolist(), strict=True))
             )
             self.tags.append("prior-correction")
+
+
+class _WideDraw(_Draw):
+    """A problem with thousands of columns, few of whose entries are not zero.
+
+    Half of the problems have a ridge, others an L1 penalty, groups, bounds or a prior. Some are for
+    a path; these have the tag "path".
+    """
+
+    def _shape(self):
+        n, d, K = (self.pick(*options) for options in SHAPES["wide"])
+        K = min(n, K)
+        return min(n, 600 // K), d, K
+
+    def _storage(self):
+        return "csr" if self.chance(0.6) else self.pick("C", *SPARSE)
+
+    def _columns(self, n, d):
+        values = self.pick(*SPARSE_VALUES)
+        self.tags.append(values)
+        X = sparse_columns(self.rng, n, d, values)
+        if self.chance(0.2):
+            j, k = self.rng.integers(d, size=(2, d // 3))
+            X[:, j] = X[:, k] * self.pick(1.0, 2.0, -1.0, 1e-6)
+            self.tags.append("duplicate")
+        if self.chance(0.3):
+            size = self.pick(2, 4, 8)
+            X = X * 10.0 ** self.rng.uniform(-size, size, size=d)
+            self.tags.append(f"units{size}")
+        return X
+
+    def _penalty(self):
+        given, rng = self.made.parameters, self.rng
+        d = self.made.X.shape[1]
+        given["C"] = float(self.pick(1.0, *10.0 ** rng.uniform(-4, 6, size=3)))
+        form = self.pick("ridge", "ridge", "ridge", "l1", "l1", "bounds", "prior")
+        if self.chance(0.15):
+            self.tags.append("path")
+        if form != "ridge":
+            given["l1_ratio"] = float(self.pick(1.0, 0.9, 0.5, rng.random()))
+            given["grouped"] = form == "l1" and self.chance(0.3)
+        if self.chance(0.3):
+            factors = 10.0 ** rng.uniform(-3, 3, size=d) if self.chance(0.5) else np.ones(d)
+            factors[rng.integers(d, size=self.pick(0, 0, 1, 3))] = 0
+            factors[rng.integers(d, size=self.pick(0, 0, 10))] = np.inf
+            given["penalty_factor"] = factors
+            self.tags.append("factors")
+        R = 1 if self.made.n_classes == 2 else self.made.n_classes
+        scale = self._column_sizes()
+        if form == "bounds":
+            given["bounds"] = self._bounds(R, d, scale)
+        if form == "prior":
+            given["l1_ratio"] = float(self.pick(0.0, 0.0, 0.5))
+            target = rng.normal(size=(R, d)) / scale * (rng.random(d) < self.pick(0.01, 1.0))
+            removed = np.isinf(penalty_factors(self.made))
+            given["prior_coef"] = np.where(removed, 0.0, target)
+            self.tags.append("prior")
+
+    def _options(self):
+        super()._options()
+        given = self.made.parameters
+        if "path" in self.tags:
+            given.pop("prior_correction", None)
+        if given["solver"] == "newton-cholesky":  # its Hessian takes minutes
+            given["solver"] = "auto"

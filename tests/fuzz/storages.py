@@ -95,6 +95,9 @@ STORAGES = {
     "coo-duplicates": _coo_duplicates,
 }
 
+# Names of sparse layouts. "csr-zeros" stores every zero, and "lil" is slow for wide X.
+SPARSE = tuple(name for name in STORAGES if name.startswith(("cs", "coo")) and name != "csr-zeros")
+
 
 def stored(problem, storage=None):
     """X of a problem as the estimator gets it, in the given storage or in that of the problem."""

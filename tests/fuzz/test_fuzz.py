@@ -14,6 +14,7 @@ SEEDS = {
     "cv": 10,
     "partial": 10,
     "jeffreys": 40,
+    "wide": 10,
 }
 EVERYWHERE = {"STORAGE", "WARM", "PREDICT", "NONFINITE", "INPUT CHANGED", "ERROR", "CERTIFICATE"}
 CHECKS = {
@@ -25,6 +26,7 @@ CHECKS = {
     "cv": EVERYWHERE | {"ABOVE", "SCORE", "CHOICE", "REFIT", "WORK"},
     "partial": EVERYWHERE | {"ABOVE", "START", "WORK"},
     "jeffreys": EVERYWHERE | {"ABOVE", "MAXIMUM", "WORK"},
+    "wide": EVERYWHERE | {"ABOVE"},
 }
 
 
