@@ -33,7 +33,7 @@ from skmaxent._typing import Array
 
 # The largest number of steps of the active-set method, and the largest size of S in them. Rows that
 # need more keep the Newton step with the zeros of θ.
-MOST_STEPS, MOST_CHANGES = 12, 100
+MOST_STEPS, MOST_CHANGES = 6, 40
 # At most as many zeros of θ may change as there are coordinates in A, or this number if it is
 # larger.
 LEAST_CANDIDATE_LIMIT = 32

@@ -37,11 +37,10 @@ MOST_REFITS, FAR_SMALL, FAR = 50, 2.0, 0.25
 # the third. Standard errors smaller than that of the best score do not count.
 STRIDE = 16
 SMOOTH_ERROR, NONSMOOTH_ERROR = (0.1, 0.033, 0.23), (0.03, 0.1, 0.5)
-# Exact fits depend on the best score that is known. The first Cs are therefore those above this
-# share of all, in ascending order; lower ones follow in descending order.
+# Exact fits depend on the best score that is known. The first Cs are therefore those above at most
+# this share of all, in ascending order; lower ones follow in descending order.
 FIRST = 0.55
-# A smooth penalty needs no leverages between two Cs whose scores are this number of standard errors
-# below the best.
+# A smooth penalty needs no leverages between two Cs whose scores are LOW errors below the best.
 LOW = 25.0
 # The ranks with leverages of a nonsmooth penalty below the first STRIDE. The scores change fastest
 # where the first coefficients become nonzero.
@@ -194,7 +193,8 @@ class ScoresOfPath:
         self.repeat(int(self._order[rank]))
         self._score_all({rank})
         if self._is_sampled:
-            found, _ = self._scored(rank, MORE_VECTORS * self._n_vectors, N_GROUPS)
+            fit = self._fit(rank)
+            found, _ = self._scored(rank, fit, MORE_VECTORS * self._n_vectors, N_GROUPS)
             with np.errstate(invalid="ignore"):
                 self._corrections[rank] = self._steps[:, rank] - found
             self._steps[:, rank], self._has_more[rank] = found, True
@@ -241,14 +241,15 @@ class ScoresOfPath:
         knots = sorted({*range(0, last - stride // 2, stride), last})
         gaps = list(itertools.pairwise(knots))
         middles = [(low + high) // 2 for low, high in gaps]
-        start = int(FIRST * last)
+        self._score_all({0})
+        self._fitted = self._in_sample_scores()
+        start = self._first_rank()
         self._score_all({rank for rank in (*knots, *middles) if rank >= start})
         self._score_all({*knots, *(middles[:1] if self._is_smooth else EARLY)}, -1)
         if not np.isfinite(self._steps[0, knots]).all():
             self._score_all(set(range(last)))  # infinite scores cannot be interpolated
         if self._has_leverages.all():
             return
-        self._fitted = self._in_sample_scores()
         self._is_node[knots] = True
         while gaps:
             interpolated = self._interpolated()
@@ -265,6 +266,18 @@ class ScoresOfPath:
             self._is_node |= self._has_leverages
             gaps = finer
         self._fill_between()
+
+    def _first_rank(self) -> int:
+        """Return a rank from which on leverages are computed in ascending order.
+
+        With a nonsmooth penalty it is that of the best information criterion (Schwarz 1978, Ann.
+        Stat. 6, 461-464), if this is lower: exact fits cost much far above the best C.
+        """
+        assert self._left_out is not None
+        total = float(self._left_out[0].count.sum())
+        criterion = self._fitted[0] - 0.5 * np.log(total) / total * self._n_coefficients
+        first = int(FIRST * (len(self._order) - 1))
+        return first if self._is_smooth else min(first, int(np.argmax(criterion)))
 
     def _fill_between(self) -> None:
         """Interpolate the scores at the ranks without leverages."""
@@ -306,11 +319,14 @@ class ScoresOfPath:
 
     @cached_property
     def _n_coefficients(self) -> Array:
-        """The number of nonzero coefficients at all ranks, (n_ranks,), intercepts included."""
+        """The most nonzero coefficients at ranks up to each, (n_ranks,), intercepts included.
+
+        At single Cs some coefficients are zero on their way to the other sign.
+        """
         coefs = self.path.coefs
         n_intercepts = self.training.problem.objective.likelihood.n_free
         counts = [np.count_nonzero(coefs[i]) for i in self._order]
-        return np.asarray(n_intercepts + np.array(counts, dtype=float))
+        return n_intercepts + np.maximum.accumulate(np.array(counts, dtype=float))
 
     @property
     def _is_smooth(self) -> bool:
@@ -375,9 +391,10 @@ class ScoresOfPath:
 
     def _score(self, rank: int) -> None:
         """Compute the score at a rank from leverages and exact fits."""
-        is_far, n_vectors = self._is_far(rank), self._n_vectors
+        fit, n_vectors = self._fit(rank), self._n_vectors
+        is_far = self._is_far(rank, fit)
         while True:
-            found, held = self._scored(rank, n_vectors, N_HALVES, is_far=is_far)
+            found, held = self._scored(rank, fit, n_vectors, N_HALVES, is_far=is_far)
             mean, std_err = self._mean_and_error(held.scores)
             if abs(found[0] - mean) <= MOST_BIAS * std_err or n_vectors > self._n_vectors:
                 break
@@ -399,14 +416,13 @@ class ScoresOfPath:
         self._has_leverages[rank] = True
 
     def _scored(
-        self, rank: int, n_vectors: int, n_groups: int, *, is_far: bool = False
+        self, rank: int, fit: FittedRows, n_vectors: int, n_groups: int, *, is_far: bool = False
     ) -> tuple[Array, HeldOut]:
         """Return the mean score at a rank and its standard error, and the held-out scores.
 
         Random vectors, if there are any, are in `n_groups` groups. If `is_far`, no exact fits are
         made.
         """
-        fit = self._fit(rank)
         nearest = min(self._shifts, key=lambda other: abs(other - rank), default=rank)
         shifts = self._shifts[rank] = dict(self._shifts.get(nearest, {}))
         held: HeldOut = held_out(
@@ -448,15 +464,18 @@ class ScoresOfPath:
         log_proba = held.scores.log_proba
         log_proba[units] = _prediction.log_softmax(log_proba[units] - ratio[:, None] * errors, 1)
 
-    def _is_far(self, rank: int) -> bool:
-        """Return whether a score at a smaller C is so much below the best that this one is too."""
+    def _is_far(self, rank: int, fit: FittedRows) -> bool:
+        """Return whether a score at a smaller C is so much below the best that this one is too.
+
+        `fit` is the fit at the rank.
+        """
         means, std_errs = self._steps
         known = self._has_leverages.nonzero()[0]
         if not len(known):
             return False
         best = known[np.argmax(means[known])]
         between = known[(known > best) & (known < rank)]
-        far = FAR_SMALL if SmallRefits.suits(self._fit(rank).training.problem) else FAR
+        far = FAR_SMALL if SmallRefits.suits(fit.training.problem) else FAR
         limits = means[best] - far * np.maximum(std_errs[between], std_errs[best])
         return bool((means[between] < limits).any())
 

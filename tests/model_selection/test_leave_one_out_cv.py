@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 import sklearn
 from sklearn.base import clone
-from sklearn.datasets import load_iris, load_wine
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from sklearn.model_selection import LeaveOneOut
 from sklearn.preprocessing import StandardScaler
 
@@ -126,6 +126,19 @@ def test_scores_between_leverages_are_interpolated(monkeypatch, name, l1_ratio):
     # Where a lasso selects other features, a few scores between leverages are less exact.
     assert np.quantile(np.abs(ratio[alike] - 1.0), 0.95) < 0.05
     np.testing.assert_allclose(ratio[alike], 1.0, atol=0.05 if l1_ratio == 0.0 else 0.2)
+
+
+def test_scores_near_the_best_have_no_dips_where_single_coefficients_are_zero(monkeypatch):
+    data = load_breast_cancer()
+    X, y = StandardScaler().fit_transform(data.data), data.target
+    cv = MaxentClassifierCV(Cs=100, l1_ratios=[1.0], cv="loo")
+    few = clone(cv).fit(X, y)
+    monkeypatch.setattr(_scores_of_path, "STRIDE", 1)
+    full = clone(cv).fit(X, y)
+    scores, std_err = full.scores_[0, 0], full.scores_std_err_[0, np.argmax(full.Cs_ == full.C_)]
+    is_near = scores > scores.max() - 2.0 * std_err
+    error = np.abs(few.scores_[0, 0] - scores)[is_near]
+    assert error.max() < 0.06 * std_err
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
