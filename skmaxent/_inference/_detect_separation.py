@@ -15,7 +15,7 @@ from skmaxent._input._read import check_rows
 from skmaxent._input._settings import Settings
 from skmaxent._input._targets import observe
 from skmaxent._input._training_data import data_in_memory
-from skmaxent._input._validation import check_sample_weight
+from skmaxent._input._validation import check_flag, check_sample_weight
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._solvers import UNBOUNDED, Options, minimise
 from skmaxent._storage._cluster import refuse_dask
@@ -130,6 +130,7 @@ def detect_separation(
     >>> found.kind, found.classes
     ('quasi-complete', [0, 1, 2])
     """
+    check_flag("fit_intercept", fit_intercept)
     refuse_dask("detect_separation", X, y)
     columns = FittedColumns.of_data(X, "detect_separation")
     X, y = check_rows(columns, X, y)

@@ -82,4 +82,10 @@ def adjusted_p_values(p_values: Any, method: str) -> Array:
         from statsmodels.stats.multitest import multipletests
     except ImportError as error:
         raise ImportError("adjust needs statsmodels: pip install statsmodels.") from error
-    return np.asarray(multipletests(p_values, method=method)[1])
+    try:
+        return np.asarray(multipletests(p_values, method=method)[1])
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"adjust must be None or a method of statsmodels' multipletests, such as 'holm' or "
+            f"'fdr_bh', found {method!r}."
+        ) from error

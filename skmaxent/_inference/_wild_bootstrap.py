@@ -56,7 +56,7 @@ def wild_bootstrap_test(
     """
     import pandas as pd
 
-    if weights not in WEIGHTS:
+    if not isinstance(weights, str) or weights not in WEIGHTS:
         raise ValueError(f"weights must be one of {list(WEIGHTS)}, found {weights!r}.")
     is_integer = isinstance(n_bootstrap, Integral) and not isinstance(n_bootstrap, bool)
     if not is_integer or n_bootstrap < 1:

@@ -18,6 +18,7 @@ from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._read import read
 from skmaxent._input._settings import Settings, warn_of_groups_without_l1
 from skmaxent._input._training_data import TrainingData
+from skmaxent._input._validation import check_flag
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._model_selection._maxent_path import MaxentPath, path_at
 from skmaxent._model_selection._path_endings import Ending, warn_of_endings
@@ -127,6 +128,9 @@ def maxent_path(
             raise TypeError(
                 f"maxent_path has no parameter {name!r}: give Cs or alphas, and l1_ratio."
             )
+    if not isinstance(relax, str):
+        check_flag("relax", relax)
+        relax = bool(relax)
     grid, kind = PenaltyGrid.of(Cs, alphas), relaxation_of(relax)
     model = MaxentClassifier(l1_ratio=l1_ratio, **params)
     warn_of_groups_without_l1(model.grouped, l1_ratio)

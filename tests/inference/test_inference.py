@@ -363,6 +363,9 @@ def test_p_values_are_adjusted_by_statsmodels(results):
     table = results.summary(adjust="holm")
     assert (table["p_adjusted"].dropna() >= table["p_value"][table["p_adjusted"].notna()]).all()
     assert table["p_adjusted"].isna().sum() == 6
+    for method in ("unknown", 3, ["holm"]):
+        with pytest.raises(ValueError, match="adjust must be None or a method of statsmodels"):
+            results.summary(adjust=method)
 
 
 def test_intervals_of_probabilities(results, clf):

@@ -70,6 +70,9 @@ def test_directions_prove_separation(seed, K, fit_intercept):
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match="contains NaN"):
         detect_separation(X.where(X > 1), y)
+    for flag in (-3, "no", None):
+        with pytest.raises(ValueError, match="fit_intercept must be True or False, found"):
+            detect_separation(X, y, fit_intercept=flag)
     with pytest.raises(ValueError, match="at least 2 classes"):
         detect_separation(X, np.zeros(150))
     with pytest.raises(ValueError, match="minimum of 1 is required by detect_separation"):

@@ -146,3 +146,11 @@ def test_other_ways_to_relax_are_refused(relax):
         maxent_path(X, y, relax=relax)
     with pytest.raises(ValueError, match="relax"):
         MaxentClassifierCV(relax=relax).fit(X, y)
+
+
+@pytest.mark.parametrize("relax", [[0.5], -3, None, np.nan])
+def test_paths_have_no_weights_of_relaxed_fits(relax):
+    X, y = data(3)
+    with pytest.raises(ValueError, match="relax must be True or False, found"):
+        maxent_path(X, y, relax=relax)
+    assert maxent_path(X, y, Cs=2, relax=0).relaxed_coefs is None
