@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._inference._results import InferenceResults
+from skmaxent._input._validation import check_flag
 from skmaxent._plotting._axes import (
     LITERAL_TEXT,
     class_colours,
@@ -220,6 +221,7 @@ class CoefficientDisplay(IntervalDisplay):
         exponentiate: bool = False,
         reference: str | None = None,
     ) -> None:
+        check_flag("exponentiate", exponentiate)
         super().__init__(table, conf_level=conf_level)
         self.exponentiate = exponentiate
         self.reference = reference

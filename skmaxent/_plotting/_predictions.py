@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -263,7 +264,7 @@ def _grid(variables: Variables, names: list[str], given: DataGrid, n_points: int
 
     `names` are the variable of the axis and, if there are panels, that of the panels.
     """
-    if n_points < 2:
+    if not isinstance(n_points, Integral) or n_points < 2:
         raise ValueError(f"n_points is {n_points!r}; expected an integer of at least 2.")
     data = variables.rows_of_fit("grids of predictions")
     values: dict[str, Any] = {}
