@@ -1,4 +1,4 @@
-"""How near to their optimum the fits of a fold must be for an accurate score of its held-out rows.
+"""Which fits of a fold are made, and how near to their optimum, for accurate held-out scores.
 
 A row has the probabilities p and the targets t. A change δ of its logits changes its log-likelihood
 by (t - p)·δ, to first order. By Cauchy and Schwarz, the mean over held-out rows changes by at most
