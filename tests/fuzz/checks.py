@@ -35,8 +35,8 @@ A difference that floating point explains is no failure, and is counted under th
     The values of a column differ by so few units in the last place that `fit` takes the column for
     constant, and a warning names it.
 "digits of logits"
-    `optimality_gap_` is 1, and a warning says that predictions have few digits, because a column is
-    far from zero.
+    A warning says that predictions have few digits, because a column is far from zero. Where there
+    is an `optimality_gap_`, it is 1.
 """
 
 import hashlib
@@ -135,6 +135,11 @@ class Fit:
     coef: np.ndarray
     intercept: np.ndarray
     messages: list = field(default_factory=list)
+
+    @property
+    def has_inexact_logits(self):
+        """Whether a warning says that predictions have few digits."""
+        return any("so far from zero" in text for text in self.messages)
 
     @property
     def gap(self):
@@ -270,7 +275,7 @@ class Examination:
             if outside > 2 * unit * size:
                 outcome.fail(check, f"a coefficient is beyond its bound by {float(outside):.3g}")
                 return False
-        if fit.gap >= 1 and any("so far from zero" in text for text in fit.messages):
+        if fit.gap >= 1 and fit.has_inexact_logits:
             outcome.skipped = "limit: digits of logits"
             return False
         if fit.gap >= 1 and not fit.converged:
@@ -324,7 +329,7 @@ class Examination:
         X = self.problem.X
         span, unit = np.ptp(X, axis=0), np.spacing(abs(X).max(axis=0))
         is_narrow = (span > 0) & (span <= FEW_UNITS * unit)
-        if is_narrow.any() and any("so far from zero" in text for text in fit.messages):
+        if is_narrow.any() and fit.has_inexact_logits:
             return np.inf, "digits of X"
         limits = {"coefficients rounded": 0.0, "last bits of X": 0.0}
         for _ in range(8):

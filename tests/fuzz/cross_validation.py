@@ -304,6 +304,9 @@ class CrossValidation(Examination):
             return None
         if not self.is_exact and self.is_within_cv_tol(expected):
             return expected
+        if np.nanmax(off, initial=0) > SCORES_AGREE and fit.has_inexact_logits:
+            outcome.skipped = "limit: digits of logits"
+            return None
         if np.nanmax(off, initial=0) > SCORES_AGREE:
             outcome.fail("SCORE", f"differs by {np.nanmax(off):.3g} from the reference's")
             return None
