@@ -332,7 +332,7 @@ class TrainingProblem:
                 _, intercept = columns.to_data(coef, intercept, self.terms, np.float64)
             change = EPS * float(np.abs(intercept + correction).max())
             # The mean curvature by a logit is at most 1/4, and about the loss if that is small.
-            return change**2 * min(0.5 * len(intercept) / value, 2.0)
+            return change * change * min(0.5 * len(intercept) / value, 2.0)
         strength = self.strength if strength is None else strength
         coef, intercept = self.user_coefficients(solution.coef, solution.intercept + correction)
         theta = self.theta(coef, intercept - correction)

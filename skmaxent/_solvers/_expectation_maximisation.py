@@ -63,8 +63,8 @@ MOST_ITERATIONS = 20
 # A fit has converged if the decrease that is left is below the first share of the objective, or
 # below the second number of nats in the sum over the rows.
 NEGLIGIBLE_SHARE, NEGLIGIBLE_NATS = 1e-7, 1e-9
-# A fit ends after this many successive steps that ended for lack of precision: more of them lower
-# the objective by little.
+# A fit ends after this many steps that ended for lack of precision: more of them lower the
+# objective by little.
 MOST_IMPRECISE = 20
 # A class vanishes if fewer rows than this are expected to have it.
 FEWEST_ROWS = 1e-3
@@ -228,7 +228,7 @@ class _SetFit:
         n_imprecise = 0
         while not self.record.is_full:
             step, value = self._step(self.step_options, self.descend)
-            n_imprecise = n_imprecise + 1 if step.status is Status.PRECISION else 0
+            n_imprecise += step.status is Status.PRECISION
             distance, left = self._distance_after(step)
             negligible = self._negligible(value)
             is_short = distance <= self.tol and self.value - value <= left * negligible

@@ -463,7 +463,10 @@ class CrossValidation(Examination):
         for i, fold in enumerate(model.scores_):
             if np.isnan(fold).all():
                 continue
-            j, c = np.unravel_index(np.nanargmax(fold), fold.shape)
+            # Of penalties with equal scores, the one with the smallest C.
+            order = np.argsort(model.Cs_, kind="stable")
+            j, c = np.unravel_index(np.nanargmax(fold[:, order]), fold.shape)
+            c = order[c]
             parts.append((model.l1_ratios_[j], model.Cs_[c], *self.coefficients(i, j, c)))
         ratios, Cs, coefs, intercepts = zip(*parts, strict=True)
         coefs, intercepts = np.array(coefs, float), np.array(intercepts, float)
