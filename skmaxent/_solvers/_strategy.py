@@ -53,7 +53,7 @@ from skmaxent._typing import Array
 # If the bound on the gap of a large fit with a nonsmooth penalty is above SMALL, the fit makes its
 # last step. If the bound is still above LOOSE, it continues to the share CLOSER of the requested
 # distance. If it does not get there, it has converged with a bound of at most SMALL. With a bound
-# above UNKNOWN, no fit with such a penalty has, whatever its size.
+# above UNKNOWN, no fit has.
 CLOSER, LOOSE, SMALL, UNKNOWN = 0.01, 0.02, 1e-3, 0.5
 # Hessian products after which the conjugate gradients of a small problem cost more than assembling
 # its Hessian in every iteration. Ordinary fits need some hundred.
@@ -386,9 +386,9 @@ def _continued_precisely(
     gap = problem.gap_at(precise.point.theta, least_bound=least_bound)
     if precise.status is Status.CONVERGED:
         penalty = problem.terms.whole_penalty()
-        # A large certificate proves little, and a smaller one as little where a ridge is hidden.
-        is_hidden = CERTIFIED < gap <= UNKNOWN and hides_ridge(problem, precise.point.theta)
-        if gap > UNKNOWN or is_hidden or is_far_from_minimum(precise, penalty, gap, options.tol):
+        # A certificate of one bounds nothing, and a large one is no proof where a ridge is hidden.
+        is_hidden = CERTIFIED < gap < 1.0 and hides_ridge(problem, precise.point.theta)
+        if gap >= 1.0 or is_hidden or is_far_from_minimum(precise, penalty, gap, options.tol):
             precise = replace(precise, status=Status.PRECISION)
     return _solution(problem, precise, watch.again(), gap)
 
