@@ -229,30 +229,24 @@ class MultinomialObjective:
         other.penalty, other.counter = penalty, Counter()
         return other
 
-    def with_rows(self, blocks: Storage) -> MultinomialObjective:
-        """Return the objective with its rows replaced by `blocks`, which have the same columns."""
+    def with_rows(self, blocks: Storage, **limits: int) -> MultinomialObjective:
+        """Return the objective with its rows replaced by `blocks`, which have the same columns.
+
+        `limits` are `keep_bytes` and `copy_bytes`, if they are not the default.
+        """
         return MultinomialObjective(
             blocks,
             self.likelihood,
             self.penalty,
             self.standardisation,
             column_size=self.column_size,
+            **limits,
         )
 
     def in_float64(self) -> MultinomialObjective:
         """Return the objective with float64 rows; it keeps neither probabilities nor a copy."""
         blocks = self.blocks.in_float64()
-        if blocks is self.blocks:
-            return self
-        return MultinomialObjective(
-            blocks,
-            self.likelihood,
-            self.penalty,
-            self.standardisation,
-            column_size=self.column_size,
-            keep_bytes=0,
-            copy_bytes=0,
-        )
+        return self if blocks is self.blocks else self.with_rows(blocks, keep_bytes=0, copy_bytes=0)
 
     def with_standardisation(self, standardisation: Standardisation) -> MultinomialObjective:
         """Return the objective as a function of θ of another standardisation.
