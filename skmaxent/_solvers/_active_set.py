@@ -21,6 +21,7 @@ from skmaxent._typing import Array
 # Arithmetic operations that the factorisations of a minimum may cost, and limits of the number of
 # pivots. A search that needs more pivots is cycling: rounding hides how flat the quadratic is.
 PIVOT_WORK = 2e10
+CHOLESKY_WORK = 1.0 / 3.0  # operations of a factorisation of p coefficients, over p³
 PIVOTS_PER_COEFFICIENT, LEAST_PIVOTS = 2, 30
 # All fixed coefficients whose scaled subgradient is above this share of the largest become free.
 TOGETHER = 0.5
@@ -77,11 +78,10 @@ def minimise_by_pivots(
     return search.W.reshape(theta.shape)
 
 
-def max_pivots(p: int) -> int:
-    """Return how many pivots a search over p coefficients may make."""
+def max_pivots(p: int, work: float = CHOLESKY_WORK) -> int:
+    """Return how many pivots a search over p coefficients may make, each of work·p³ operations."""
     most = LEAST_PIVOTS + PIVOTS_PER_COEFFICIENT * p
-    # A Cholesky factor of p rows costs p³/3 operations.
-    return int(min(max(3.0 * PIVOT_WORK / max(p, 1) ** 3, LEAST_PIVOTS), most))
+    return int(min(max(PIVOT_WORK / (work * max(p, 1) ** 3), LEAST_PIVOTS), most))
 
 
 class FlatPenalty:
@@ -259,15 +259,13 @@ class PivotSearch:
             Whether W is now the minimum over the free coefficients, as accurately as it can be or,
             with a `share`, as it need be.
         """
-        rows, q, scale, sign = self._H[free], self._q[free], self._scale[free], self._sign[free]
+        q, scale, sign = self._q[free], self._scale[free], self._sign[free]
         slope = q + self._scaled_l1[free] * sign
-        step = solve_semidefinite(rows[:, free], -slope)
+        step, change, curvature = self._newton(free, slope)
         first = float(slope @ step)
         # The predicted decrease is -first/2 if no coefficient changes its sign.
         if -0.5 * first < self._share * self.gain:
             return 0.0, True
-        change = step @ rows
-        curvature = max(float(step @ change[free]), 0.0)
         move, W, l1 = scale * step, self.W[free], self._l1[free]
         # After an accurate Newton step, `curvature` is -first, and the best share t is 1.
         stays = not self._has_bounds and curvature > -0.999 * first
@@ -283,6 +281,18 @@ class PivotSearch:
         self._q += t * change
         self.W[free] = end
         return t, stop is None and not crossed and t > 0.5
+
+    def _newton(self, free: Array, slope: Array) -> tuple[Array, Array, float]:
+        """Return the Newton step of the free coefficients, and what it changes.
+
+        `free` are their positions, and `slope` (n_free,) their scaled subgradient. Returned are the
+        scaled step (n_free,), the change of the gradient `_q` by it (p,), and the second derivative
+        of the quadratic along it.
+        """
+        rows = self._H[free]
+        step = solve_semidefinite(rows[:, free], -slope)
+        change = step @ rows
+        return step, change, max(float(step @ change[free]), 0.0)
 
     def _share_of_step(
         self, free: Array, W: Array, move: Array, slope: float, curvature: float

@@ -249,14 +249,10 @@ def exact_minimum(
     matrix = model.matrix
     if matrix is None:
         return found
-    if isinstance(penalty, Grouped) and len(theta) == 1:
-        unbounded = np.full_like(penalty.l1, np.inf)
-        penalty = Elementwise(
-            penalty.l1, penalty.ridge, penalty.target, -unbounded, unbounded, is_coupled=False
-        )
-    if isinstance(penalty, Elementwise):
+    elementwise = as_elementwise(penalty, len(theta))
+    if elementwise is not None:
         matrix = model.without_shift(matrix)
-        W = minimise_by_pivots(matrix, gradient, theta, penalty, found.theta, share)
+        W = minimise_by_pivots(matrix, gradient, theta, elementwise, found.theta, share)
     elif isinstance(penalty, Grouped):
         if penalty.target.any():  # without a target, groups are centred and do not shift
             matrix = model.without_shift(matrix)
@@ -267,3 +263,16 @@ def exact_minimum(
     increase = penalty.value(W) - penalty.value(theta)
     decrease = _decrease(model, gradient, W - theta, increase)
     return replace(found, theta=W, decrease=decrease) if decrease > found.decrease else found
+
+
+def as_elementwise(penalty: ProximalPenalty, n_logits: int) -> Elementwise | None:
+    """Return the penalty as one of single coefficients, or None if it is none.
+
+    Groups of coefficients for a single logit have one coefficient each.
+    """
+    if isinstance(penalty, Grouped) and n_logits == 1:
+        unbounded = np.full_like(penalty.l1, np.inf)
+        return Elementwise(
+            penalty.l1, penalty.ridge, penalty.target, -unbounded, unbounded, is_coupled=False
+        )
+    return penalty if isinstance(penalty, Elementwise) else None

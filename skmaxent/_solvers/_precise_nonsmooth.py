@@ -16,7 +16,14 @@ from dataclasses import replace
 import numpy as np
 
 from skmaxent._objective._objective import MultinomialObjective
-from skmaxent._solvers._model_minimum import SMALL_MODEL, Minimum, exact_minimum, minimise_model
+from skmaxent._solvers._factored_minimum import factored_hessian, improved_by_factor
+from skmaxent._solvers._model_minimum import (
+    SMALL_MODEL,
+    Minimum,
+    as_elementwise,
+    exact_minimum,
+    minimise_model,
+)
 from skmaxent._solvers._models import all_logits_hessian
 from skmaxent._solvers._precise import (
     LEAST_RATIO,
@@ -172,6 +179,7 @@ class _Search:
         self._problem = problem
         self._loss = PreciseObjective(problem.objective)
         self._home = self._loss.columns
+        self._affords_factor = affords_precise_nonsmooth(problem.objective)
         self.uses_objective_coordinates = False
         self._evaluate(self._loss.recentre(theta))
 
@@ -233,6 +241,8 @@ class _Search:
         gradient = self.state.gradient
         found = minimise_model(model, gradient, self.theta, self.penalty)
         found = exact_minimum(found, model, gradient, self.theta, self.penalty)
+        if damping == 0.0 and self._affords_factor:
+            found = self._improved_by_factor(found)
         if found.least_decrease <= found.decrease:
             return found
         # A proximal gradient step predicts a larger decrease than the minimum. The minimum is wrong
@@ -243,6 +253,15 @@ class _Search:
         if -change > found.decrease:
             return Minimum(end, -change, -change)
         return replace(found, least_decrease=0.0)
+
+    def _improved_by_factor(self, found: Minimum) -> Minimum:
+        """Return the minimum for a factored Hessian; `found` is the minimum for the Hessian."""
+        penalty = as_elementwise(self.penalty, len(self.theta))
+        if penalty is None:
+            return found
+        self._problem.objective.counter.gradients += 1
+        hessian = factored_hessian(self._problem.objective, self._loss.columns, self.theta)
+        return improved_by_factor(found, hessian, self.state.gradient, self.theta, penalty)
 
     def step(self, model: Model, found: Minimum, damping: float) -> float:
         """Make a step that lowers F, with as much damping as it needs; return the next damping.

@@ -8,6 +8,7 @@ block and passes them to `loss_derivatives` or `loss_changes`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -30,13 +31,18 @@ def in_slices(block: Block, kernel: Any, *args: Any) -> KernelResult:
 
     `args` are the likelihood, the standardisation and θ; see `_in_one_slice`.
     """
-    n, d = block.X.shape
-    step = max(1, SLICE_BYTES // (8 * (d + 1)))
     sums: list[Any] = []
-    for start in range(0, n, step):
-        terms = _in_one_slice(_part(block, start, min(start + step, n)), kernel, *args)
+    for part in slices(block, block.X.shape[1] + 1):
+        terms = _in_one_slice(part, kernel, *args)
         sums = [a + b for a, b in zip(sums, terms, strict=True)] if sums else list(terms)
     return tuple(sums)
+
+
+def slices(block: Block, width: int) -> Iterator[Block]:
+    """Yield parts of a block, such that arrays of their rows with `width` floats are small."""
+    n, step = block.X.shape[0], max(1, SLICE_BYTES // (8 * width))
+    for start in range(0, n, step):
+        yield _part(block, start, min(start + step, n))
 
 
 def _part(block: Block, start: int, stop: int) -> Block:

@@ -62,3 +62,24 @@ def test_classes_that_share_a_nearly_flat_direction_do_not_slow_an_l1_penalty_do
         clf.fit(X, y)
     assert clf.n_iter_[0] < 50
     assert clf.optimality_gap_ < 1e-6
+
+
+@pytest.mark.parametrize("level", [1e8, 1e9, 1e11])
+@pytest.mark.parametrize("C", [0.3, 100.0])
+def test_an_l1_penalty_allows_long_steps_along_nearly_collinear_columns(level, C):
+    # The columns are level + u and level - u. Three of four rows are of the class sign(u).
+    u = np.tile([1.0, -1.0], 20)
+    y = np.where(np.arange(40) < 30, u, -u) > 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf = MaxentClassifier(C=C, l1_ratio=1.0, fit_intercept=False)
+        clf.fit(np.column_stack([level + u, level - u]), y)
+    # The minimum has w = (a/2, -a/2), where the derivative 0.25 - 1/(1 + exp(a)) + l1 is zero.
+    l1 = 1.0 / (40 * C)
+    a = np.log(0.75 - l1) - np.log(0.25 + l1)
+    least = 0.75 * np.log1p(np.exp(-a)) + 0.25 * np.log1p(np.exp(a)) + l1 * a
+    w = clf.coef_[0]
+    Z = (w[0] + w[1]) * level + (w[0] - w[1]) * u
+    value = np.logaddexp(0.0, np.where(y, -Z, Z)).mean() + l1 * np.abs(w).sum()
+    np.testing.assert_allclose(value, least, rtol=1e-8)
+    assert clf.optimality_gap_ < 1e-3
