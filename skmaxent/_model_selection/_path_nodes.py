@@ -57,7 +57,7 @@ class PathNodes:
         if last == len(self._x) - 1:
             return False
         rank = last + 1
-        if last >= 0:
+        if self._step > 0.0:
             reached = self._x[last] + self._step * (1.0 + 1e-9)
             rank = max(rank, int(np.searchsorted(self._x, reached, side="right")) - 1)
         self.positions.append(int(self._order[rank]))

@@ -12,6 +12,8 @@ from skmaxent._warnings import warn_user
 
 # Weights of the penalised fit in a blend with the relaxed fit; these are glmnet's.
 GAMMAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+# The relative difference of equal mean scores.
+ROUNDING = 1e-10
 
 
 def check_l1_ratios(l1_ratios: Any) -> Array:
@@ -86,12 +88,20 @@ def chosen_index(
         raise ValueError("no score is a number: the folds have no rows to score.")
     order = np.argsort(Cs, kind="stable")
     ranked = mean[:, order]
-    best = np.unravel_index(np.nanargmax(ranked), ranked.shape)
+    best = np.unravel_index(first_best(ranked), ranked.shape)
     ratio, position, gamma = (int(index) for index in best)
     if selection == "one_standard_error":
         errors = standard_error[:, order]
         position = best_and_simplest(ranked[ratio, :, gamma], errors[ratio, :, gamma])[1]
     return ratio, int(order[position]), gamma
+
+
+def first_best(mean: Array) -> int:
+    """Return the first position of the best of the mean scores, in their flattened order.
+
+    Scores that differ by rounding are equal: all penalties with which no coefficient is nonzero.
+    """
+    return int(np.argmax(np.isclose(mean, np.nanmax(mean), rtol=ROUNDING, atol=0.0)))
 
 
 def best_and_simplest(mean: Array, standard_error: Array) -> tuple[int, int]:
@@ -100,7 +110,7 @@ def best_and_simplest(mean: Array, standard_error: Array) -> tuple[int, int]:
     The arguments (n_cs,) are in ascending order of C. The first score then belongs to the strongest
     penalty.
     """
-    best = int(np.nanargmax(mean))
+    best = first_best(mean)
     return best, int(np.argmax(mean >= mean[best] - standard_error[best]))
 
 

@@ -10,7 +10,7 @@ from skmaxent._existence import Watch
 from skmaxent._solvers._path import Path
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._record import Outcome
-from skmaxent._solvers._solution import Options, Solution, Status
+from skmaxent._solvers._solution import UNBOUNDED, Options, Solution, Status
 from skmaxent._solvers._strategy import descend
 from skmaxent._typing import Array
 
@@ -47,7 +47,9 @@ class PredictedPath(Path):
 
         The fit ends at a point within `tol` of the optimum. The solution returned is the end of the
         Newton step from this point, which is nearer to the optimum. Its gap is NaN, because there
-        is no certificate. If the fit does not converge, the result is that of `at`.
+        is no certificate. The result is that of `at` if the fit does not converge, and if the last
+        fit found that coefficients without penalty separate classes, for they do so under any
+        penalty.
 
         Parameters
         ----------
@@ -59,7 +61,7 @@ class PredictedPath(Path):
         """
         problem = self._problem.with_penalty(self._terms, strength)
         start = self._extrapolated(problem, strength) if start is None else start
-        if start is None:
+        if start is None or (self._solution and self._solution.status in UNBOUNDED):
             return self.at(strength)
         options = replace(
             self._options,

@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 from scipy.special import log_softmax
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import ShuffleSplit, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
@@ -246,3 +247,16 @@ def test_which_fits_are_repeated():
     errors[...] = 1e-4
     scores[:, :, 0] = [[-0.6001], [-0.8001]]
     assert needs_exact_fits(scores, errors, *rule)[0, 0]
+
+
+def test_columns_without_penalty_that_separate_classes_do_so_at_all_Cs():
+    X, y = LARGE
+    X = np.c_[X[:, :30], y == 0]
+    factor = np.r_[np.ones(30), 0.0]
+    for cv_tol in (CV_TOL, 0.0):
+        model = MaxentClassifierCV(Cs=12, cv=2, penalty_factor=factor, cv_tol=cv_tol)
+        with (
+            pytest.warns(ConvergenceWarning, match="Some rows are separated"),
+            pytest.warns(ConvergenceWarning, match="12 of 12 values"),
+        ):
+            model.fit(X, y)

@@ -358,3 +358,14 @@ def test_groups_without_an_l1_penalty_are_named(fit):
 def test_nan_is_named():
     with pytest.raises(ValueError, match="Input X contains NaN"):
         MaxentClassifierCV(Cs=3).fit(np.where(X > 7, np.nan, X), y)
+
+
+@pytest.mark.parametrize("cv_tol", [0.0, 0.05])
+def test_the_smallest_C_of_those_without_nonzero_coefficients_is_chosen(cv_tol):
+    """Their scores are equal up to rounding."""
+    rng = np.random.default_rng(4)
+    X, y = rng.normal(size=(90, 5)), rng.integers(0, 3, 90)
+    Cs = np.geomspace(1.0, 1e-4, 25)
+    clf = MaxentClassifierCV(Cs=Cs, l1_ratios=[1.0], cv_tol=cv_tol).fit(X, y)
+    assert not clf.coef_.any()
+    assert Cs.min() == clf.C_

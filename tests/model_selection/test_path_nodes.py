@@ -64,7 +64,7 @@ def test_polynomials_of_as_many_coefficients_as_nodes_are_exact():
 
 @pytest.mark.parametrize(
     "Cs",
-    [np.array([1.0]), np.array([2.0, 1.0]), np.repeat(np.geomspace(1.0, 2.0, 30), 2)],
+    [np.array([1.0]), np.array([2.0, 1.0]), np.repeat(np.geomspace(1.0, 2.0, 30), 3)],
     ids=["one", "two", "duplicates"],
 )
 def test_every_C_of_grids_without_room_is_a_node(Cs):
