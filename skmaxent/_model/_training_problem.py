@@ -387,7 +387,8 @@ class TrainingProblem:
         rise = there.loss - here.loss + penalty.value(theta) - penalty.value(exact)
         # A rise above the whole objective is none of its rounding errors, whatever their bound.
         known = rise if rise > value else rise - there.rounding - here.rounding
-        return max(0.5 * (float((change * product).sum()) + curvature), known)
+        # The loss of sets of classes may have negative curvature.
+        return max(0.5 * (float((change * product).sum()) + curvature), known, 0.0)
 
     def _rounding_of_fixed(self, solution: Solution, coef: Array, strength: float) -> float:
         """Return by how much rounding raises the penalty of columns that are left out or fixed.
