@@ -5,8 +5,8 @@ computed by `_precise`. Each step leads to the minimum of the quadratic model of
 exact Hessian, plus the penalty.
 
 θ of shape (R, d + 1) are coefficients of centred and scaled columns. The columns of the objective
-are standardised with moments over all rows. The precise columns have other centres and scales, from
-moments weighted by the curvature of the rows. Both are called coordinates of θ.
+are standardised with moments over all rows; here centres and scales are moments weighted by the
+curvature of the rows.
 """
 
 from __future__ import annotations
@@ -53,8 +53,6 @@ MAX_STEPS, MAX_RESCUE_STEPS = 30, 60
 # Newton's method has converged if the distance is at most `tol`, and either at most SUDDEN times
 # the distance before the last step or at most FAR_BELOW times `tol`.
 SUDDEN, FAR_BELOW = 0.5, 0.1
-# After this many steps the search changes to the other columns, in which it may converge faster.
-PATIENCE = 10
 # Most trials of shorter steps along a direction.
 MAX_TRIALS = 3
 # A step is too short if its actual decrease is more than this many times the predicted one.
@@ -110,17 +108,13 @@ def proximal_newton_precise(
     search = _Search(problem, theta)
     most = MAX_STEPS if affords_precise_nonsmooth(problem.objective) else MAX_RESCUE_STEPS
     n_left = min(max(options.max_iter - len(record), 0), most)
-    # With the columns of the objective and with the precise columns, rounding errors hide the
-    # curvature of different directions. A fit has therefore converged only if it has with both.
-    # `ends` has the status and the distance with each of them.
-    ends: dict[bool, tuple[Status, float]] = {}
     damping, before, n_steps = 0.0, 0.0, 0
     while True:
         damping = damping if n_steps < n_left else 0.0
         model = search.model()
         best = search.minimum(model, damping)
         distance = search.root_n * best.distance
-        here, step = search.in_objective_coordinates(best.theta)
+        here, step = search.for_objective(best.theta)
         value, counter = search.value, replace(problem.objective.counter)
         status = Status.MAX_ITER
         if not np.isfinite(distance):
@@ -138,20 +132,10 @@ def proximal_newton_precise(
             damping = search.step(model, best, damping)
             if damping == np.inf:
                 status = Status.CONVERGED if distance <= options.tol else Status.PRECISION
-        if status is Status.MAX_ITER:
-            ends.clear()
-        else:
-            ends[search.uses_objective_coordinates] = status, distance
         before = distance
-        if len(ends) == 2:
-            status, distance = max(ends.values(), key=lambda end: end[1])
-        elif n_steps >= n_left:
+        if status is Status.MAX_ITER and n_steps >= n_left and record.number < options.max_iter:
             # If Newton's method is so slow, its model is wrong, and so is the distance.
-            status = Status.PRECISION if record.number < options.max_iter else Status.MAX_ITER
-            distance = np.nan if status is Status.PRECISION else distance
-        elif ends or (n_steps + 1) % PATIENCE == 0:
-            search.change_coordinates()
-            status, damping, before = Status.MAX_ITER, 0.0, 0.0
+            status, distance = Status.PRECISION, np.nan
         n_steps += 1
         status = record.add(counter, here, value, distance, status)
         if status is not Status.MAX_ITER or n_steps > n_left:
@@ -162,7 +146,7 @@ def proximal_newton_precise(
 class _Search:
     """The present θ, with the loss, the penalty and the columns to which θ belongs.
 
-    The methods `_enter`, `change_coordinates`, `_evaluate`, `step` and `_go` change θ.
+    The methods `_enter`, `_evaluate`, `step` and `_go` change θ.
 
     Attributes
     ----------
@@ -171,8 +155,6 @@ class _Search:
         The loss at θ.
     penalty : Penalty
         The penalty of θ.
-    uses_objective_coordinates : bool
-        Whether θ belongs to the columns of the objective, not to precise columns.
     """
 
     def __init__(self, problem: Problem, theta: Array) -> None:
@@ -180,24 +162,13 @@ class _Search:
         self._loss = PreciseObjective(problem.objective)
         self._home = self._loss.columns
         self._affords_factor = affords_precise_nonsmooth(problem.objective)
-        self.uses_objective_coordinates = False
         self._evaluate(self._loss.recentre(theta))
 
     def _enter(self, theta: Array) -> None:
-        """Move to θ, and replace the precise columns if their centres no longer suit."""
+        """Move to θ, and replace the columns if their centres no longer suit."""
         self._evaluate(theta)
-        if not self.uses_objective_coordinates and self._loss.is_off_centre(self.state.hessian):
+        if self._loss.is_off_centre(self.state.hessian):
             self._evaluate(self._loss.recentre(self.theta))
-
-    def change_coordinates(self) -> None:
-        """Change from the precise columns to those of the objective, or back."""
-        self.uses_objective_coordinates = not self.uses_objective_coordinates
-        if self.uses_objective_coordinates:
-            theta = self._loss.columns.theta_for(self.theta, self._home)
-            self._loss.columns = self._home
-        else:
-            theta = self._loss.recentre(self.theta)
-        self._evaluate(theta)
 
     def _evaluate(self, theta: Array) -> None:
         """Move to θ, projected onto the bounds, and evaluate the loss there."""
@@ -321,7 +292,7 @@ class _Search:
         before, after = self.penalty.value(self.theta), self.penalty.value(end)
         return change + after - before, size + max(before, after)
 
-    def in_objective_coordinates(self, end: Array) -> tuple[Array, Array]:
+    def for_objective(self, end: Array) -> tuple[Array, Array]:
         """Return θ, and the step from θ to `end`, for the columns of the objective."""
         columns, step = self._loss.columns, end - self.theta
         return columns.theta_for(self.theta, self._home), columns.theta_for(step, self._home)
