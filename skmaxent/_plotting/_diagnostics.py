@@ -27,6 +27,8 @@ LEAST_ROWS, MOST_BINS = 5, 40
 # Areas of points in the plot of leverages, in square points: for a Cook's distance of zero, and for
 # the largest one.
 LEAST_AREA, LARGEST_AREA = 8.0, 150.0
+# The width of a character and the distance of two lines in the names of rows, in points.
+NAME_WIDTH, NAME_HEIGHT = 5.5, 9.5
 
 
 class DiagnosticsDisplay:
@@ -210,14 +212,25 @@ def _log_score_lost(table: pd.DataFrame) -> Array:
 
 
 def _name_points(ax: Axes, x: Array, y: Array, names: list[Any]) -> None:
-    """Write names next to the points (x, y), on the side towards the middle of the axes."""
+    """Write names next to the points (x, y), on the side towards the middle of the axes.
+
+    Names that would overlap a higher one are written below it.
+    """
     left, right = ax.get_xlim()
-    for at_x, at_y, name in zip(x, y, names, strict=True):
-        is_right = at_x > 0.5 * (left + right)
+    points = ax.transData.transform(np.column_stack([x, y])) * 72.0 / ax.figure.dpi
+    taken: list[tuple[float, float, float]] = []
+    for i in np.argsort(-y, kind="stable").tolist():
+        name, is_right = str(names[i]), bool(x[i] > 0.5 * (left + right))
+        width = NAME_WIDTH * len(name)
+        start, base = points[i, 0] + (-5.0 - width if is_right else 5.0), points[i, 1] + 3.0
+        for other, other_base, other_width in taken:
+            if start < other + other_width and other < start + width:
+                base = min(base, other_base - NAME_HEIGHT)
+        taken.append((start, base, width))
         ax.annotate(
-            str(name),
-            (at_x, at_y),
-            xytext=(-5 if is_right else 5, 3),
+            name,
+            (x[i], y[i]),
+            xytext=(-5 if is_right else 5, base - points[i, 1]),
             textcoords="offset points",
             ha="right" if is_right else "left",
             fontsize="small",

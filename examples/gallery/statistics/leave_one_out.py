@@ -64,7 +64,7 @@ for i in rows:
 in_fit = model.predict_proba(X_few)[rows, observed]
 one_step = np.exp(leave_one_out(model, X_few, y_few, max_refits=0).log_proba[rows, observed])
 
-figure, axes = plt.subplots(1, 2, figsize=(8, 4.2), sharex=True, sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(8, 4.6), sharex=True, sharey=True, layout="constrained")
 for ax, values, title in zip(
     axes, (in_fit, one_step), ("Fit to all 60 voters", "One Newton step"), strict=True
 ):
