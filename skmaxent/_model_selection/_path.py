@@ -235,7 +235,7 @@ def fit_path(
         strengths = training.strengths(path.Cs, grid.total_weight)
         progress = Progress()
         endings: dict[int, Ending] = {}
-        relaxed_endings: list[Ending] = []
+        relaxed_endings: dict[int, Ending] = {}
 
         def end(index: int, solution: Solution) -> None:
             """Note how a fit ended, and its certificate after rounding."""
@@ -256,7 +256,7 @@ def fit_path(
             subtask = None if task is None else task.subtask("penalty").begin()
             solution = _fit_at(path, i, float(strengths[i]), training, solver, accuracy, starts)
             if relax is not None:
-                relaxed_endings.append(_fit_relaxed_at(path, i, training, solver, model, relax))
+                relaxed_endings[i] = _fit_relaxed_at(path, i, training, solver, model, relax)
             end(i, solution)
             if model.verbose > 0:
                 progress.show(
@@ -273,9 +273,9 @@ def fit_path(
             at_end(training, path, repeat)
         if own_task is not None:
             own_task.end()
-    warn_of_endings(list(endings.values()), "", model)
+    warn_of_endings(endings, path.Cs, "", model)
     if warns_of_relaxed:
-        warn_of_endings(relaxed_endings, "relaxed ", model)
+        warn_of_endings(relaxed_endings, path.Cs, "relaxed ", model)
     return path
 
 

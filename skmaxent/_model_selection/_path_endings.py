@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._solvers import NEGLIGIBLE, Solution, Status
+from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
 
 
@@ -46,16 +47,17 @@ class Ending:
         return cls(solution.status, lacks_precision, rounding, is_rounded)
 
 
-def warn_of_endings(ends: list[Ending], of: str, model: Any) -> None:
+def warn_of_endings(ends: dict[int, Ending], Cs: Array, of: str, model: Any) -> None:
     """Issue a ConvergenceWarning for each reason why fits of a path are not at the optimum.
 
-    Each warning says at how many of the values of C its reason holds. There is none if all fits are
-    at the optimum.
+    Each warning says at which values of C its reason holds. There is none if all fits are at the
+    optimum.
 
     Parameters
     ----------
-    ends : list of Ending
-        The endings of the fits at all values of C.
+    ends : dict of int to Ending
+        The endings of fits by the positions of their Cs.
+    Cs : ndarray of shape (n_cs,)
     of : {"", "relaxed "}
         Words for the messages: "relaxed " for the relaxed fits.
     model : MaxentClassifier
@@ -64,25 +66,26 @@ def warn_of_endings(ends: list[Ending], of: str, model: Any) -> None:
     by = " by relaxed fits" if of else ""
     whose = "of relaxed fits " if of else ""
     reasons = {
-        f"max_iter={model.max_iter} was reached at {{}} values of C{by}: "
+        f"max_iter={model.max_iter} was reached at {{}}{by}: "
         "raise max_iter, or leave out the weakest penalties.": [
-            end.status is Status.MAX_ITER for end in ends
+            end.status is Status.MAX_ITER for end in ends.values()
         ],
-        f"No finite coefficients of {of}fits are optimal at {{}} values of C, for coefficients "
-        "without penalty separate classes: leave these Cs out, or penalise all features.": [
-            end.status in (Status.SEPARATED, Status.QUASI_SEPARATED) for end in ends
+        f"No finite coefficients of {of}fits are optimal at {{}}, for coefficients without penalty "
+        "separate classes: leave these Cs out, or penalise all features.": [
+            end.status in (Status.SEPARATED, Status.QUASI_SEPARATED) for end in ends.values()
         ],
-        f"At {{}} values of C {of}fits ended for lack of floating-point precision, more than "
+        f"At {{}} {of}fits ended for lack of floating-point precision, more than "
         f"{max(model.tol, NEGLIGIBLE):g} standard errors from the optimum, or at a distance that "
         "is unknown or much for a small loss: rescale the columns of X and look for outliers.": [
-            end.lacks_precision for end in ends
+            end.lacks_precision for end in ends.values()
         ],
         f"Rounding of the coefficients {whose}to float32, the dtype of X, raises the "
-        "objective by more than 1e-6 of itself at {} values of C: pass X in float64.": [
-            end.is_rounded for end in ends
+        "objective by more than 1e-6 of itself at {}: pass X in float64.": [
+            end.is_rounded for end in ends.values()
         ],
     }
     for reason, found in reasons.items():
         if any(found):
-            count = f"{sum(found)} of {len(ends)}"
-            warn_user(reason.format(count), ConvergenceWarning)
+            at = Cs[[i for i, is_there in zip(ends, found, strict=True) if is_there]]
+            text = f"{len(at)} values of C from {at.min():.3g} to {at.max():.3g}"
+            warn_user(reason.format(text if len(at) > 1 else f"C={at[0]:.3g}"), ConvergenceWarning)

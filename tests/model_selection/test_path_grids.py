@@ -64,7 +64,9 @@ def test_a_C_too_small_to_be_fitted_is_named():
 
 
 def test_separated_relaxed_fits_are_named():
-    with pytest.warns(ConvergenceWarning, match="relaxed fits are optimal at 2 of 2 values of C"):
+    with pytest.warns(
+        ConvergenceWarning, match="relaxed fits are optimal at 2 values of C from 0.1 to 10,"
+    ):
         maxent_path(*IRIS, Cs=[0.1, 10.0], relax=True)
 
 

@@ -123,7 +123,7 @@ def test_cross_validation(solver, options):
 
 def test_a_path():
     # With the strongest penalty, and classes of equal size, zero is the optimum.
-    with pytest.warns(ConvergenceWarning, match="max_iter=0 was reached at 3 of 4 values"):
+    with pytest.warns(ConvergenceWarning, match="max_iter=0 was reached at 3 values of C from"):
         path = maxent_path(X, Y, Cs=4, max_iter=0)
     assert path.n_iter.tolist() == [0] * 4
     assert not path.coefs.any()
