@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from skmaxent._effects._variables import Variables, has_numbers, is_time, levels_of, numbers
+from skmaxent._input._arguments import check_choice
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ default="mean_or_mode"
     >>> datagrid(age=[30, 60], region="north").values
     {'age': [30, 60], 'region': 'north'}
     """
-    if grid_type not in GRID_TYPES:
-        raise ValueError(f"grid_type must be one of {list(GRID_TYPES)}, found {grid_type!r}.")
+    check_choice("grid_type", grid_type, GRID_TYPES)
     return DataGrid(variables, grid_type)
 
 

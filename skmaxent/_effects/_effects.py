@@ -31,6 +31,7 @@ from skmaxent._effects._requests import Request
 from skmaxent._effects._student_t import t_p_values
 from skmaxent._effects._table_rows import TableRows, table_rows
 from skmaxent._effects._variables import Variables, is_single, numbers, with_column
+from skmaxent._input._arguments import check_choice
 from skmaxent._storage._arrays import EPS
 from skmaxent._typing import Array
 
@@ -76,10 +77,7 @@ class Effects:
 
         `chosen` is the argument `variables`.
         """
-        if comparison not in COMPARISONS:
-            raise ValueError(
-                f"comparison must be one of {list(COMPARISONS)}, found {comparison!r}."
-            )
+        check_choice("comparison", comparison, COMPARISONS)
         combination, null = COMPARISONS[comparison]
         rows = table_rows(self.variables, request)
         parts, tables = [], []
@@ -97,8 +95,7 @@ class Effects:
 
         `chosen` is the argument `variables`.
         """
-        if slope not in SLOPES:
-            raise ValueError(f"slope must be one of {list(SLOPES)}, found {slope!r}.")
+        check_choice("slope", slope, SLOPES)
         names = list(specifications(self.variables, chosen))
         if chosen is None and slope != "dydx":
             names = [name for name in names if self.variables.is_numeric(name)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from skmaxent._effects._estimates import check_level
+from skmaxent._input._arguments import check_choice, check_count
 from skmaxent._typing import RandomState
 
 INTERVALS = ("delta", "logit", "simulation", "bootstrap")
@@ -63,16 +64,14 @@ class Request:
 
     def __post_init__(self) -> None:
         check_level(self.conf_level)
-        if self.interval not in INTERVALS:
-            raise ValueError(f"interval must be one of {list(INTERVALS)}, found {self.interval!r}.")
+        check_choice("interval", self.interval, INTERVALS)
         if self.interval != "simulation":
             for name, default in (("n_draws", DEFAULT_DRAWS), ("random_state", None)):
                 if getattr(self, name) != default:
                     raise ValueError(
                         f"{name} is for interval='simulation', found interval={self.interval!r}."
                     )
-        if not isinstance(self.n_draws, Integral) or self.n_draws < 2:
-            raise ValueError(f"n_draws must be an integer of 2 or more, found {self.n_draws!r}.")
+        check_count("n_draws", self.n_draws, 2)
         if self.sample_weight is not None and not self.is_averaged:
             raise ValueError(
                 "sample_weight weighs rows in averages, and by=False averages none: expected "

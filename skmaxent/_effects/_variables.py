@@ -95,7 +95,7 @@ class Variables:
         """
         if sp.issparse(X) and X.shape[0] * X.shape[1] > NUMBERS_OF_DENSE_COPY:
             return None
-        frame, is_frame = as_frame(X)
+        frame, is_frame = as_frame(X, "X")
         if names is not None and not is_frame:
             frame = frame.set_axis(names, axis=1)
         levels = {name: levels_of(frame[name]) for name in frame if not has_numbers(frame[name])}
@@ -200,7 +200,7 @@ class Variables:
 
     def read(self, newdata: Any, name: str = "newdata") -> pd.DataFrame:
         """Return new data with the variables as columns; raise ValueError if one is missing."""
-        frame, is_frame = as_frame(newdata)
+        frame, is_frame = as_frame(newdata, name)
         if not is_frame and frame.shape[1] == len(self.names):
             return frame.set_axis(self.names, axis=1)
         missing = [column for column in self.used if column not in frame]
@@ -225,18 +225,21 @@ class Variables:
         return name not in self.levels
 
 
-def as_frame(X: Any) -> tuple[pd.DataFrame, bool]:
-    """Return data as a pandas DataFrame, and whether they were a frame of any library."""
+def as_frame(X: Any, name: str) -> tuple[pd.DataFrame, bool]:
+    """Return data as a pandas DataFrame, and whether they were a frame of any library.
+
+    `name` is the argument that the data are, for errors.
+    """
     import pandas as pd
 
-    X = native(to_host(X), "X")
+    X = native(to_host(X), name)
     if isinstance(X, pd.DataFrame):
         return X, True
     if sp.issparse(X):
-        return _named(X.toarray()), False
+        return _named(X.toarray(), name), False
     if hasattr(X, "to_pandas"):
         return X.to_pandas(), True
-    return _named(np.asarray(X)), False
+    return _named(np.asarray(X), name), False
 
 
 def has_numbers(column: pd.Series) -> bool:
@@ -357,13 +360,13 @@ def _columns_that_differ(before: Any, after: Any) -> Array:
     return np.asarray(difference.any(axis=0))
 
 
-def _named(X: Array) -> pd.DataFrame:
+def _named(X: Array, name: str) -> pd.DataFrame:
     """Return an array as a frame; columns of objects get the types of their values."""
     import pandas as pd
 
     if X.ndim != 2:
         raise ValueError(
-            f"data of variables must be a DataFrame or an array with two dimensions, found the "
-            f"shape {X.shape}."
+            f"{name} must be a DataFrame or an array with two dimensions, found the shape "
+            f"{X.shape}."
         )
     return pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])]).infer_objects()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from skmaxent._inference._results import InferenceResults, with_all_columns
 from skmaxent._inference._robust_covariance import NoCovariance
 from skmaxent._inference._sample_split import infer_by_split
 from skmaxent._input import _targets, _validation
+from skmaxent._input._arguments import as_list, check_choice, check_count
 from skmaxent._input._labels import first_level
 from skmaxent._input._read import check_data, check_rows
 from skmaxent._input._settings import Settings
@@ -233,7 +233,7 @@ def _for_some_features(
     with estimate.problem(*data) as training:
         _check_columns(estimate, training)
         known = estimate.names.tolist()
-        names = [features] if isinstance(features, str) else list(features)
+        names = as_list(features)
         unknown = [name for name in names if known.count(name) != 1]
         if unknown or not names or len(set(names)) < len(names):
             raise ValueError(
@@ -389,7 +389,5 @@ def _check_bootstrap(options: InferenceOptions) -> None:
             "method='bootstrap' computes the covariance from the samples: expected cov_type=None, "
             f"found {options.cov_type!r}."
         )
-    if not (isinstance(n_bootstrap, Integral) and int(n_bootstrap) >= 2):
-        raise ValueError(f"n_bootstrap must be 2 or more, found {n_bootstrap}.")
-    if weights not in ("frequency", "probability"):
-        raise ValueError(f"weights must be 'frequency' or 'probability', found {weights!r}.")
+    check_count("n_bootstrap", n_bootstrap, 2)
+    check_choice("weights", weights, ("frequency", "probability"))

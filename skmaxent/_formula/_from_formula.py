@@ -14,6 +14,7 @@ from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._formula._columns import column_names, eager_frame, pandas_frame
 from skmaxent._formula._response import response_of, split_formula
 from skmaxent._formula._transformer import FormulaTransformer, import_formulaic
+from skmaxent._input._arguments import check_choice
 from skmaxent._input._interchange import native
 from skmaxent._sklearn import safe_indexing
 from skmaxent._typing import Array
@@ -103,8 +104,7 @@ def from_formula(
     Intercept -2.354
     >>> results = pipe[-1].infer(pipe[:-1].transform(data), data["vote"])
     """
-    if na_action not in ("raise", "drop"):
-        raise ValueError(f"na_action must be 'raise' or 'drop', found {na_action!r}.")
+    check_choice("na_action", na_action, ("raise", "drop"))
     _refuse_idle_parameters(C, parameters)
     library = import_formulaic("from_formula")
     left, right = split_formula(formula)

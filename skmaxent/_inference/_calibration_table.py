@@ -18,6 +18,7 @@ from skmaxent._inference._goodness_of_fit import (
     weighted_quantiles,
     with_equal_ties,
 )
+from skmaxent._input._arguments import check_choice, check_count
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -88,8 +89,7 @@ def score_decomposition(
     """
     import pandas as pd
 
-    if score not in SCORES:
-        raise ValueError(f"score must be one of {list(SCORES)}, found {score!r}.")
+    check_choice("score", score, SCORES)
     _check_bins(n_bins, strategy)
     counted = outcomes.counts > 0.0
     P, T, w = outcomes.probabilities[counted], outcomes.shares[counted], outcomes.counts[counted]
@@ -136,10 +136,8 @@ def wilson_interval(share: float, n: float, conf_level: float) -> tuple[float, f
 
 def _check_bins(n_bins: int, strategy: str) -> None:
     """Raise ValueError if the number of bins is not positive or the strategy is unknown."""
-    if isinstance(n_bins, bool) or not isinstance(n_bins, (int, np.integer)) or n_bins < 1:
-        raise ValueError(f"n_bins must be a positive integer, found {n_bins!r}.")
-    if strategy not in STRATEGIES:
-        raise ValueError(f"strategy must be one of {list(STRATEGIES)}, found {strategy!r}.")
+    check_count("n_bins", n_bins, 1)
+    check_choice("strategy", strategy, STRATEGIES)
 
 
 def _top_bins(P: Array, counts: Array, n_bins: int, strategy: str) -> Array:

@@ -14,7 +14,7 @@ from skmaxent._effects._estimates import normal_interval, normal_quantile, perce
 from skmaxent._effects._student_t import StudentT
 from skmaxent._inference._fit_rows import FitRows
 from skmaxent._inference._tables import adjusted_p_values, index_of, z_tests
-from skmaxent._input._validation import check_flag
+from skmaxent._input._arguments import check_flag
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:

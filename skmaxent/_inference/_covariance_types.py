@@ -10,6 +10,7 @@ import numpy as np
 
 from skmaxent._inference._covariance_names import DEFAULT_FACTORS
 from skmaxent._inference._survey_units import Units
+from skmaxent._input._arguments import check_choice
 from skmaxent._input._validation import check_groups
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
@@ -100,8 +101,7 @@ def resolve_cov_type(cov_type: str | None, weights: str, is_penalised: bool) -> 
 
     `is_penalised` tells whether the fit has a ridge penalty.
     """
-    if weights not in ("frequency", "probability"):
-        raise ValueError(f"weights must be 'frequency' or 'probability', found {weights!r}.")
+    check_choice("weights", weights, ("frequency", "probability"))
     if cov_type is None:
         robust = "HC0" if weights == "probability" else "nonrobust"
         cov_type = "laplace" if is_penalised else robust

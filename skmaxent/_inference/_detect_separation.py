@@ -10,12 +10,13 @@ from numpy.typing import ArrayLike
 
 from skmaxent._existence import MINIMUM_EXISTS, Separated, separation
 from skmaxent._input import _frames
+from skmaxent._input._arguments import check_flag
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._read import check_rows
 from skmaxent._input._settings import Settings
 from skmaxent._input._targets import observe
 from skmaxent._input._training_data import data_in_memory
-from skmaxent._input._validation import check_flag, check_sample_weight
+from skmaxent._input._validation import check_sample_weight
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._solvers import UNBOUNDED, Options, minimise
 from skmaxent._storage._cluster import refuse_dask

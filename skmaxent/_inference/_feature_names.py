@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from skmaxent._inference._terms import Terms
+from skmaxent._input._arguments import as_list
 from skmaxent._typing import Array
 
 
@@ -57,9 +56,7 @@ class FeatureNames:
         if features is None:
             names = self.columns if with_intercept else self.features
             return [(name, [j]) for j, name in enumerate(names)]
-        if isinstance(features, str) or not np.iterable(features):
-            features = [features]
-        features = list(features)
+        features = as_list(features)
         unnamed = [term for term in features if not isinstance(term, (str, list, tuple))]
         if unnamed:
             raise ValueError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import scipy.sparse as sp
 from scipy import stats
 from scipy.special import xlogy
 
+from skmaxent._input._arguments import check_count
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -72,8 +72,7 @@ def fagerland_hosmer(outcomes: Outcomes, reference: int, n_groups: int) -> pd.Da
     `n_groups` groups if quantiles are equal. The table has one row: chi2, df, p_value, n_groups and
     small_expected, the share of the expected counts that are below `SMALL_COUNT`.
     """
-    if not isinstance(n_groups, Integral) or n_groups < 3:
-        raise ValueError(f"n_groups must be an integer of 3 or more, found {n_groups!r}.")
+    check_count("n_groups", n_groups, 3)
     others = np.delete(outcomes.probabilities, reference, axis=1)
     keys = with_equal_ties(others.sum(axis=1))
     edges = weighted_quantiles(keys, outcomes.counts, np.linspace(0.0, 1.0, n_groups + 1)[1:-1])

@@ -18,6 +18,7 @@ from skmaxent._inference._fit_rows import HeldRows
 from skmaxent._inference._row_sums import Signature
 from skmaxent._inference._tables import index_of, z_tests
 from skmaxent._input import _frames, _validation
+from skmaxent._input._arguments import as_list
 from skmaxent._input._interchange import in_library_of, native
 from skmaxent._model._over_chunks import frame_over_chunks, sums_over_chunks
 from skmaxent._storage._cluster import forgetting_on_failure, is_dask
@@ -108,7 +109,7 @@ def average_effects(
         raise ValueError("marginal effects are of features, and the model has intercepts alone.")
     at_mean = isinstance(at, str) and at == "mean"
     X = X if isinstance(at, str) else at
-    discrete = [discrete] if isinstance(discrete, str) else list(discrete)
+    discrete = as_list(discrete)
     unknown = [name for name in discrete if name not in delta.names]
     if unknown:
         raise ValueError(

@@ -14,7 +14,7 @@ from skmaxent._inference._covariance_names import covariance_name, interval_name
 from skmaxent._inference._numbers import figure, fixed
 from skmaxent._inference._results_coefficients import CoefficientMethods
 from skmaxent._inference._table_formats import PublishedTable
-from skmaxent._input._validation import check_flag
+from skmaxent._input._arguments import check_flag
 
 # Levels of p-values with their stars: a p-value gets the stars of the first level above it.
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))

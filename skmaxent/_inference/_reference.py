@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from skmaxent._input._labels import position_of
 from skmaxent._typing import Array
 
 
@@ -40,12 +41,12 @@ class Reference:
                 )
             return cls(classes, None)
         reference = classes[0] if reference is None else reference
-        found = np.flatnonzero(classes == reference)
-        if not len(found):
+        position = position_of(reference, classes)
+        if position is None:
             raise ValueError(
                 f"reference is {reference!r}; expected 'symmetric' or one of {classes.tolist()}."
             )
-        return cls(classes, int(found[0]))
+        return cls(classes, position)
 
     @property
     def label(self) -> Any:

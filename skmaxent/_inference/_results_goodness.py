@@ -16,7 +16,7 @@ from skmaxent._inference._goodness_of_fit import (
     fagerland_hosmer,
 )
 from skmaxent._inference._results_state import ResultsState
-from skmaxent._input._validation import check_flag
+from skmaxent._input._arguments import check_choice, check_flag
 from skmaxent._leverage._leave_one_out import leave_one_out
 from skmaxent._typing import Array
 
@@ -69,8 +69,7 @@ class GoodnessMethods(ResultsState):
            model, Communications in Statistics 9.
         """
         what = "goodness-of-fit tests"
-        if test not in TESTS:
-            raise ValueError(f"test must be one of {list(TESTS)}, found {test!r}.")
+        check_choice("test", test, TESTS)
         if test != "fagerland-hosmer" and n_groups != 10:
             raise ValueError(f"n_groups is for 'fagerland-hosmer', found test={test!r}.")
         self._validity.check_tests(what)

@@ -13,7 +13,7 @@ from skmaxent._inference._null_feature_tests import check_equal_rows, null_featu
 from skmaxent._inference._reference import Reference
 from skmaxent._inference._results_state import ResultsState
 from skmaxent._inference._tables import chi2_table, index_of
-from skmaxent._input._validation import check_flag
+from skmaxent._input._arguments import check_flag
 from skmaxent._leverage._conformal import ConformalSets, conformal_sets
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._influence import coefficient_changes, diagnostics

@@ -12,6 +12,7 @@ from skmaxent._inference._score_tests import read_columns, score_tests
 from skmaxent._inference._tables import chi2_table
 from skmaxent._inference._terms import Terms
 from skmaxent._inference._wild_bootstrap import wild_bootstrap_test
+from skmaxent._input._arguments import check_choice
 from skmaxent._typing import RandomState
 
 if TYPE_CHECKING:
@@ -413,8 +414,7 @@ class TestMethods(RestrictionTests):
            Methods & Research 35.
         """
         what = "tests of independence of irrelevant alternatives"
-        if method not in ("hausman", "small-hsiao"):
-            raise ValueError(f"method must be 'hausman' or 'small-hsiao', found {method!r}.")
+        check_choice("method", method, ("hausman", "small-hsiao"))
         if random_state is not None and method != "small-hsiao":
             raise ValueError(f"random_state is for 'small-hsiao', found method={method!r}.")
         self._validity.check_tests(what)

@@ -57,6 +57,11 @@ def read_columns(X: Any) -> tuple[Array, list[str]]:
     names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
     columns = to_host(X)
     columns = np.asarray(columns.toarray() if sp.issparse(columns) else columns, dtype=float)
+    if columns.ndim not in (1, 2):
+        raise ValueError(
+            f"X must have one or two dimensions, a column for each feature, found the shape "
+            f"{columns.shape}."
+        )
     columns = columns[:, None] if columns.ndim == 1 else columns
     if not np.isfinite(columns).all():
         raise ValueError("X contains NaN or infinity; expected finite numbers.")

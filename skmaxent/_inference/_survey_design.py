@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 
 from skmaxent._inference._replicate_weights import REPLICATE_TYPES, replicates_of
 from skmaxent._inference._survey_units import LONELY, Replicates, Units
-from skmaxent._input._validation import check_codes, check_flag, check_sample_weight
+from skmaxent._input._arguments import check_choice, check_flag
+from skmaxent._input._validation import check_codes, check_sample_weight
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array, RandomState
 
@@ -154,8 +155,7 @@ class SurveyDesign:
         """
         if self.replicate_weights is not None:
             raise ValueError("the design has replicate weights: expected replicate_weights=None.")
-        if kind not in REPLICATE_TYPES:
-            raise ValueError(f"kind must be one of {list(REPLICATE_TYPES)}, found {kind!r}.")
+        check_choice("kind", kind, REPLICATE_TYPES)
         if n_replicates is not None and kind != "bootstrap":
             raise ValueError(f"n_replicates is for 'bootstrap', found kind={kind!r}.")
         if fay_rho != 0.0 and kind != "BRR":
@@ -215,10 +215,7 @@ class SurveyDesign:
 
     def _units(self, n_samples: int) -> Units:
         """Return the units of the rows with their strata, for a sample of `n_samples` rows."""
-        if self.lonely_psu not in LONELY:
-            raise ValueError(
-                f"lonely_psu must be one of {list(LONELY)}, found {self.lonely_psu!r}."
-            )
+        check_choice("lonely_psu", self.lonely_psu, LONELY)
         strata = np.zeros(n_samples, np.intp)
         if self.strata is not None:
             strata, _ = check_codes(self.strata, n_samples, "strata", "a stratum")

@@ -68,9 +68,15 @@ class Terms:
 
         Raises
         ------
+        TypeError
+            If `groups` is not a mapping.
         ValueError
             For columns that the model does not have, and for a column in two terms.
         """
+        if not isinstance(groups, Mapping):
+            raise TypeError(
+                f"terms must be a dict from names of terms to their columns, found {groups!r}."
+            )
         term_of: dict[str, str] = {}
         for term, columns in groups.items():
             columns = [columns] if isinstance(columns, str) else list(columns)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils import check_random_state
 
+from skmaxent._input._arguments import check_choice, check_count
 from skmaxent._typing import Array, RandomState
 
 if TYPE_CHECKING:
@@ -56,11 +56,8 @@ def wild_bootstrap_test(
     """
     import pandas as pd
 
-    if not isinstance(weights, str) or weights not in WEIGHTS:
-        raise ValueError(f"weights must be one of {list(WEIGHTS)}, found {weights!r}.")
-    is_integer = isinstance(n_bootstrap, Integral) and not isinstance(n_bootstrap, bool)
-    if not is_integer or n_bootstrap < 1:
-        raise ValueError(f"n_bootstrap must be a positive integer, found {n_bootstrap!r}.")
+    check_choice("weights", weights, WEIGHTS)
+    check_count("n_bootstrap", n_bootstrap, 1)
     G, q = influences.shape
     if q >= G:
         raise ValueError(f"{G} clusters cannot test {q} restrictions: expected fewer of these.")

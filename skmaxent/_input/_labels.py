@@ -94,6 +94,14 @@ def _codes_among(y: Array, classes: Array) -> Array:
     return np.asarray(codes)
 
 
+def position_of(label: Any, classes: Array) -> int | None:
+    """Return the position of a label in the classes, or None if it is not one of them."""
+    if np.ndim(label) != 0:
+        return None
+    found = np.flatnonzero(classes == label)
+    return int(found[0]) if len(found) else None
+
+
 def refuse_unknown(y: Any, classes: Array, name: str) -> None:
     """Raise ValueError if the argument with this name has labels that are not classes."""
     unknown = np.setdiff1d(np.asarray(y), classes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -139,12 +139,6 @@ def check_groups(groups: Any, n_samples: int) -> Array:
             f"groups must name at least two clusters, found {len(labels)}: {list(labels)}."
         )
     return codes
-
-
-def check_flag(name: str, value: Any) -> None:
-    """Raise ValueError unless the argument `name` is True or False; 1 and 0 pass for these."""
-    if not isinstance(value, (bool, np.bool_, Integral)) or value not in (True, False):
-        raise ValueError(f"{name} must be True or False, found {value!r}.")
 
 
 def check_codes(given: Any, n_samples: int, name: str, what: str) -> tuple[Array, Any]:

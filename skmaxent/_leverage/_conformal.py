@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skmaxent._input._arguments import check_choice, check_flag
 from skmaxent._input._frames import class_index, row_index
 from skmaxent._input._interchange import native
-from skmaxent._input._validation import check_flag
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._leave_one_out import held_out
 from skmaxent._model._fitted_model import FittedModel
@@ -148,8 +148,7 @@ def conformal_sets(
     """
     if not (isinstance(alpha, Real) and 0.0 < float(alpha) < 1.0):
         raise ValueError(f"alpha must be a number between 0 and 1, found {alpha!r}.")
-    if score not in SCORES:
-        raise ValueError(f"score must be 'probability' or 'cumulative', found {score!r}.")
+    check_choice("score", score, SCORES)
     check_flag("class_conditional", class_conditional)
     held = held_out(fit, weights=weights, max_refits=max_refits, refuse_single=False)
     units, is_single = held.units, held.scores.is_single

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from skmaxent._input._arguments import check_choice
 from skmaxent._input._settings import Settings
 from skmaxent._leverage._leverages import Leverages, shares_of
 from skmaxent._leverage._sampled_inverse import N_VECTORS
@@ -94,8 +95,7 @@ class FittedRows:
                 f"leaving rows out is not available with {name}, whose objective is not the sum of "
                 "a convex loss of each row and a penalty."
             )
-        if weights not in ("frequency", "probability"):
-            raise ValueError(f"weights must be 'frequency' or 'probability', found {weights!r}.")
+        check_choice("weights", weights, ("frequency", "probability"))
         if (
             settings.class_weight is not None
             and weights == "frequency"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from skmaxent._inference._goodness_of_fit import with_equal_ties
 from skmaxent._input import _targets, _validation
+from skmaxent._input._arguments import check_choice, check_count
 from skmaxent._input._interchange import native
 from skmaxent._input._labels import refuse_unknown
 from skmaxent._typing import Array
@@ -78,12 +78,9 @@ def expected_calibration_error(
     >>> expected_calibration_error([0, 1, 1, 1], [[0.2, 0.8]] * 4, n_bins=5)
     0.05...
     """
-    if kind not in ("top-label", "class-wise"):
-        raise ValueError(f"kind must be 'top-label' or 'class-wise', found {kind!r}.")
-    if strategy not in ("uniform", "quantile"):
-        raise ValueError(f"strategy must be 'uniform' or 'quantile', found {strategy!r}.")
-    if not isinstance(n_bins, Integral) or n_bins < 1:
-        raise ValueError(f"n_bins must be a positive integer, found {n_bins!r}.")
+    check_choice("kind", kind, ("top-label", "class-wise"))
+    check_choice("strategy", strategy, ("uniform", "quantile"))
+    check_count("n_bins", n_bins, 1)
     P, T, weights, _ = probabilities_and_shares(y_true, y_prob, classes)
     given = _validation.check_sample_weight(sample_weight, len(P))
     weights = weights if given is None else weights * given

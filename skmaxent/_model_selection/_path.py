@@ -14,11 +14,11 @@ from skmaxent._callbacks._progress import Progress
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._fit_steps import fitted_attributes, options_of
 from skmaxent._estimators._fit_warnings import warn_of_blurred_columns, warn_of_inexact_columns
+from skmaxent._input._arguments import check_flag
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._read import read
 from skmaxent._input._settings import Settings, warn_of_groups_without_l1
 from skmaxent._input._training_data import TrainingData
-from skmaxent._input._validation import check_flag
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._model_selection._maxent_path import MaxentPath, path_at
 from skmaxent._model_selection._path_endings import Ending, warn_of_endings

@@ -40,6 +40,8 @@ def new_axes(ax: Axes | None, name: str, **figure: Any) -> Axes:
             f"{name} draws with matplotlib, which is not installed: pip install matplotlib."
         ) from error
     if ax is not None:
+        if not isinstance(ax, plt.Axes):
+            raise TypeError(f"ax must be matplotlib axes, found {ax!r}.")
         return ax
     axes: Axes = plt.subplots(layout="constrained", **figure)[1]
     return axes
@@ -115,13 +117,14 @@ def panel_axes(
     ------
     ValueError
         If `ax` has another number of axes.
+    TypeError
+        If `ax` has other objects than axes.
     """
     if ax is not None:
         given = np.ravel(np.asarray(ax, dtype=object))
         if len(given) != n_panels:
             raise ValueError(f"ax has {len(given)} axes; expected {n_panels}, one for each {what}.")
-        new_axes(given[0], name)  # raises ImportError if matplotlib is missing
-        return given
+        return np.array([new_axes(one, name) for one in given], dtype=object)
     n_columns = panels_in_row(n_panels)
     axes: Any = new_axes(
         None,

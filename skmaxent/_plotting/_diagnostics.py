@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skmaxent._inference._results import InferenceResults
+from skmaxent._input._arguments import check_count
 from skmaxent._plotting._axes import (
     LEGEND_ROWS,
     LITERAL_TEXT,
@@ -141,8 +142,7 @@ class DiagnosticsDisplay:
         ValueError
             If `n_labels` is negative, or `ax` is not four axes.
         """
-        if n_labels < 0:
-            raise ValueError(f"n_labels is {n_labels!r}; expected an integer of at least 0.")
+        check_count("n_labels", n_labels, 0)
         table = self.table
         classes = table["probability_of"].columns.tolist()
         size = (9.6 + extra_inches([str(label) for label in classes]), 7.2)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skmaxent._effects._table_rows import NUMBERS
 from skmaxent._inference._results import InferenceResults
+from skmaxent._input._arguments import check_choice
 from skmaxent._plotting._intervals import IntervalDisplay
 
 if TYPE_CHECKING:
@@ -74,8 +75,7 @@ default="difference"
     def __init__(
         self, table: pd.DataFrame, *, conf_level: float = 0.95, effect: str = "difference"
     ) -> None:
-        if effect not in MEANINGS:
-            raise ValueError(f"effect must be one of {list(MEANINGS)}, found {effect!r}.")
+        check_choice("effect", effect, MEANINGS)
         super().__init__(_by_class_and_row(table, effect), conf_level=conf_level)
         self.effect = effect
         self._what, self._null = MEANINGS[effect]
@@ -131,8 +131,7 @@ default="difference"
         ValueError
             If `kind` is unknown, if there is a `hypothesis`, and where the method raises it.
         """
-        if kind not in EFFECT_KINDS:
-            raise ValueError(f"kind must be one of {list(EFFECT_KINDS)}, found {kind!r}.")
+        check_choice("kind", kind, EFFECT_KINDS)
         if options.get("hypothesis") is not None:
             raise ValueError(
                 "EffectsDisplay draws effects of variables, found a hypothesis: expected "

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._inference._results import InferenceResults
-from skmaxent._input._validation import check_flag
+from skmaxent._input._arguments import check_count, check_flag
 from skmaxent._plotting._axes import (
     LITERAL_TEXT,
     class_colours,
@@ -79,8 +79,12 @@ class IntervalDisplay:
         ImportError
             If matplotlib is not installed.
         ValueError
-            If the classes of the table do not have the same features in the same order.
+            If `n_features` is not a positive integer, or if the classes of the table do not have
+            the same features in the same order.
+        TypeError
+            If `ax` is not matplotlib axes.
         """
+        check_count("n_features", n_features, 1)
         names, labels, values = self._values()
         with np.errstate(divide="ignore", invalid="ignore"):
             size = np.nan_to_num(np.abs(values[..., 0] / values[..., 1])).max(axis=0)

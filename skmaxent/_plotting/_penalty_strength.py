@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._estimators._classifier import MaxentClassifier
+from skmaxent._input._arguments import check_count
+from skmaxent._input._labels import position_of
 from skmaxent._input._settings import resolve_penalty
 from skmaxent._model_selection._cross_validation import MaxentClassifierCV, classifier_of
 from skmaxent._model_selection._maxent_path import MaxentPath
@@ -206,6 +208,7 @@ class PathDisplay:
         ValueError
             If `class_label` is not a class, or if no C of the path is finite.
         """
+        check_count("n_labels", n_labels, 0)
         values, what = self._values_and_label(class_label)
         order = np.argsort(self.path.Cs)
         order = order[np.isfinite(self.path.Cs[order])]  # a logarithmic axis cannot show infinity
@@ -255,13 +258,13 @@ class PathDisplay:
             if coefs.shape[1] == 1:
                 return coefs[:, 0], f"coefficient, class {classes[1]}"
             return np.sqrt(np.square(coefs).sum(axis=1)), "length of the coefficients over classes"
-        known = np.flatnonzero(classes == class_label)
-        if not len(known):
+        known = position_of(class_label, classes)
+        if known is None:
             raise ValueError(f"class_label is {class_label!r}; expected one of {classes.tolist()}.")
         if coefs.shape[1] == 1:
-            sign = 1.0 if known[0] == 1 else -1.0
+            sign = 1.0 if known == 1 else -1.0
             return sign * coefs[:, 0], f"coefficient, class {class_label}"
-        return coefs[:, known[0]], f"coefficient, class {class_label}"
+        return coefs[:, known], f"coefficient, class {class_label}"
 
     def _label_lines(self, ax: Axes, ends: Array, named: list[int], colors: dict[int, str]) -> None:
         """Write the names of some features at the right ends of their lines, without overlap.

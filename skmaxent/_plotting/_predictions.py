@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from skmaxent._effects._datagrid import DataGrid, datagrid
 from skmaxent._effects._variables import Variables, has_numbers
 from skmaxent._inference._results import InferenceResults
+from skmaxent._input._arguments import check_choice, check_count
 from skmaxent._plotting._axes import (
     LEGEND_ROWS,
     LITERAL_TEXT,
@@ -187,8 +187,7 @@ class PredictionsDisplay:
         ValueError
             If `kind` is unknown, or if `ax` is not one of the axes for each panel.
         """
-        if kind not in PREDICTION_KINDS:
-            raise ValueError(f"kind must be one of {list(PREDICTION_KINDS)}, found {kind!r}.")
+        check_choice("kind", kind, PREDICTION_KINDS)
         n_names = self.table.columns.get_loc("estimate")
         variable = str(self.table.columns[0])
         panels = self._panels(n_names)
@@ -264,8 +263,7 @@ def _grid(variables: Variables, names: list[str], given: DataGrid, n_points: int
 
     `names` are the variable of the axis and, if there are panels, that of the panels.
     """
-    if not isinstance(n_points, Integral) or n_points < 2:
-        raise ValueError(f"n_points is {n_points!r}; expected an integer of at least 2.")
+    check_count("n_points", n_points, 2)
     data = variables.rows_of_fit("grids of predictions")
     values: dict[str, Any] = {}
     for position, name in enumerate(names):

@@ -224,7 +224,9 @@ def test_other_arguments_that_are_refused(data):
         from_formula("vote ~ age", data, offset={"left": "o1", "none": "o2"})
     with pytest.raises(ValueError, match=r"offset has the shape \(120,\)"):
         from_formula("vote ~ age", data, offset="o1")
-    with pytest.raises(ValueError, match="na_action must be 'raise' or 'drop', found 'omit'"):
+    with pytest.raises(
+        ValueError, match=r"na_action must be one of \['raise', 'drop'\], found 'omit'"
+    ):
         from_formula("vote ~ age", data, na_action="omit")
     with pytest.raises(TypeError, match="data is a ndarray; expected a data frame"):
         from_formula("vote ~ age", data.to_numpy())

@@ -221,7 +221,7 @@ def test_wild_bootstraps_without_clusters_are_refused():
     found = clf.infer(X, y, cov_type="cluster", groups=groups)
     with pytest.raises(ValueError, match="weights must be one of"):
         found.wild_bootstrap_test("1:x0 = 0", weights="normal")
-    with pytest.raises(ValueError, match="n_bootstrap must be a positive integer"):
+    with pytest.raises(ValueError, match="n_bootstrap must be an integer of at least 1"):
         found.wild_bootstrap_test("1:x0 = 0", n_bootstrap=1.5)
     few = clf.infer(X, y, cov_type="cluster", groups=groups % 2)
     with pytest.raises(ValueError, match="2 clusters cannot test 2 restrictions"):

@@ -200,12 +200,15 @@ def test_the_display_shows_the_table():
         (lambda results: results.goodness_of_fit("hosmer"), "test must be one of"),
         (
             lambda results: results.goodness_of_fit(n_groups=2),
-            "n_groups must be an integer of 3 or more",
+            "n_groups must be an integer of at least 3",
         ),
         (lambda results: results.goodness_of_fit(n_groups=4.5), "n_groups must be an integer"),
         (lambda results: results.goodness_of_fit("pearson", n_groups=5), "n_groups is for"),
         (lambda results: results.score_decomposition("crps"), "score must be one of"),
-        (lambda results: results.score_decomposition(n_bins=0), "n_bins must be a positive"),
+        (
+            lambda results: results.score_decomposition(n_bins=0),
+            "n_bins must be an integer of at least 1",
+        ),
         (lambda results: results.calibration(strategy="equal"), "strategy must be one of"),
         (lambda results: results.calibration(held_out="yes"), "held_out must be True or False"),
         (lambda results: results.calibration(held_out=np.ones(2)), "held_out must be True or"),

@@ -118,7 +118,7 @@ def test_intercepts_alone_tell_nothing():
 
 
 def test_what_the_tests_need(beps):
-    with pytest.raises(ValueError, match="method must be 'hausman' or 'small-hsiao'"):
+    with pytest.raises(ValueError, match=r"method must be one of \['hausman', 'small-hsiao'\]"):
         beps.iia_test("lr")
     with pytest.raises(ValueError, match="random_state is for 'small-hsiao'"):
         beps.iia_test(random_state=0)

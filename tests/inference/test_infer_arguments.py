@@ -56,7 +56,7 @@ def test_this_file_knows_every_argument():
         ({"cov_type": "cluster"}, "groups and cov_type='cluster' go together"),
         ({"cov_type": "HC0", "groups": GROUPS}, "go together"),
         ({"cov_type": "bootstrap"}, "cov_type must be one of"),
-        ({"weights": "sampling"}, "weights must be 'frequency' or 'probability'"),
+        ({"weights": "sampling"}, r"weights must be one of \['frequency', 'probability'\]"),
         (
             {"weights": "probability", "cov_type": "nonrobust"},
             "not valid with weights='probability'",
@@ -93,18 +93,21 @@ def test_this_file_knows_every_argument():
         ({"method": "split", "groups": GROUPS}, "groups and cov_type='cluster' go together"),
         ({"method": "split", "cov_type": "cluster"}, "go together"),
         ({"method": "split", "cov_type": "laplace"}, "cov_type='laplace' does not go with this"),
-        ({"method": "split", "weights": "sampling"}, "weights must be 'frequency'"),
+        ({"method": "split", "weights": "sampling"}, r"weights must be one of \['frequency'"),
         ({"method": "split", "reference": 7}, "expected 'symmetric' or one of"),
         ({"method": "split", "small_sample": "none"}, "does not go with cov_type='nonrobust'"),
         # method="bootstrap"
         (FEW | {"small_sample": "none"}, "small_sample='none' is for robust covariances"),
         (FEW | {"features": ["age"]}, "method='bootstrap' is for all features"),
         (FEW | {"cov_type": "HC0"}, "expected cov_type=None, found 'HC0'"),
-        (FEW | {"weights": "sampling"}, "weights must be 'frequency'"),
+        (FEW | {"weights": "sampling"}, r"weights must be one of \['frequency'"),
         (FEW | {"reference": 7}, "expected 'symmetric' or one of"),
         (FEW | {"groups": GROUPS[:5]}, r"groups has the shape \(5,\)"),
-        ({"method": "bootstrap", "n_bootstrap": 1}, "n_bootstrap must be 2 or more"),
-        ({"method": "bootstrap", "n_bootstrap": 2.5}, "n_bootstrap must be 2 or more"),
+        ({"method": "bootstrap", "n_bootstrap": 1}, "n_bootstrap must be an integer of at least 2"),
+        (
+            {"method": "bootstrap", "n_bootstrap": 2.5},
+            "n_bootstrap must be an integer of at least 2",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(options, message):

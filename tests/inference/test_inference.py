@@ -458,7 +458,7 @@ def test_a_lasso_has_a_bootstrap():
         found.wald_test()
     with pytest.raises(ValueError, match="method must be None, 'split' or"):
         clf.infer(X, Y, method="jackknife")
-    with pytest.raises(ValueError, match="n_bootstrap must be 2 or more"):
+    with pytest.raises(ValueError, match="n_bootstrap must be an integer of at least 2"):
         clf.infer(X, Y, method="bootstrap", n_bootstrap=1)
 
 

@@ -226,7 +226,9 @@ def test_what_has_no_sets_is_refused():
     for alpha in (0.0, 1.0, -0.1, "0.1", None, np.nan):
         with pytest.raises(ValueError, match=r"alpha must be a number between 0 and 1, found"):
             conformal_sets(clf, X_FLOWERS, Y_FLOWERS, alpha=alpha)
-    with pytest.raises(ValueError, match=r"score must be 'probability' or 'cumulative', found"):
+    with pytest.raises(
+        ValueError, match=r"score must be one of \['probability', 'cumulative'\], found"
+    ):
         conformal_sets(clf, X_FLOWERS, Y_FLOWERS, score="lac")
     with pytest.raises(ValueError, match="class_conditional must be True or False, found 'yes'"):
         conformal_sets(clf, X_FLOWERS, Y_FLOWERS, class_conditional="yes")

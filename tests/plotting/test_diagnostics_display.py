@@ -79,7 +79,7 @@ def test_given_axes(results, figures):
     assert display.axes_[3] is axes[1, 1]
     with pytest.raises(ValueError, match="ax has 2 axes; expected 4"):
         DiagnosticsDisplay(table).plot(ax=axes[0])
-    with pytest.raises(ValueError, match="n_labels is -1"):
+    with pytest.raises(ValueError, match="n_labels must be an integer of at least 0, found -1"):
         DiagnosticsDisplay(table).plot(n_labels=-1)
 
 

@@ -1,0 +1,32 @@
+"""Checks of arguments that are flags, one of several texts, counts, or one or several values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a text or another single value as a list of one, and an iterable as a list."""
+    return list(value) if np.iterable(value) and not isinstance(value, str) else [value]
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Raise ValueError unless the argument `name` is True or False; 1 and 0 pass for these."""
+    if not isinstance(value, (bool, np.bool_, Integral)) or value not in (True, False):
+        raise ValueError(f"{name} must be True or False, found {value!r}.")
+
+
+def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
+    """Raise ValueError unless the argument `name` is one of the texts `choices`."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {list(choices)}, found {value!r}.")
+
+
+def check_count(name: str, value: Any, least: int) -> None:
+    """Raise ValueError unless the argument `name` is an integer of at least `least`."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, found {value!r}.")
