@@ -177,7 +177,7 @@ class GoodnessMethods(ResultsState):
             For fits to Dask collections.
         """
         check_level(conf_level)
-        outcomes = self._outcomes("calibration of the rows", held_out)
+        outcomes = self._outcomes("calibration tables of the rows", held_out)
         are_counts = self.weights == "frequency"
         return calibration_table(
             outcomes, self.classes, n_bins, strategy, conf_level, are_counts=are_counts
