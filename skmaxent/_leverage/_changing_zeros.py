@@ -3,13 +3,7 @@
 With an L1 penalty, the Newton step of `Leverages` keeps the zeros of θ. For a few rows, the fit
 without the row has other zeros. The proximal Newton step minimises the quadratic model of the loss
 plus the L1 penalty itself, and finds them (Lee, Sun & Saunders 2014, SIAM J. Optim. 24, 1420-1443).
-
-H is the Hessian of the summed loss and the ridge, and r the number of free logits. The Hessian of
-the model is H less that of the row, which has rank r. An active-set method solves the model of each
-row. A coordinate is a coefficient θ_c that is nonzero, or may become so. A is the set of the
-nonzero ones. For the row, S is the set of the coordinates in A that become zero and of those
-outside of A that become nonzero. Elimination of the coordinates in A leaves a linear system of r
-equations and one for each coordinate in S. These systems of many rows are solved together.
+`ActiveSets` has the notation of that model.
 """
 
 from __future__ import annotations
@@ -19,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
+from skmaxent._leverage._active_sets import ActiveSets, ProximalSteps, held_out_changes
 from skmaxent._leverage._inverse_hessian import (
     FreeCoefficients,
     InverseHessian,
@@ -31,9 +26,6 @@ from skmaxent._storage._device_array import on_host
 from skmaxent._storage._device_blocks import on_host_block
 from skmaxent._typing import Array
 
-# The largest number of steps of the active-set method, and the largest size of S in them. Rows that
-# need more keep the Newton step with the zeros of θ.
-MOST_STEPS, MOST_CHANGES = 6, 40
 # At most as many zeros of θ may change as there are coordinates in A, or this number if it is
 # larger.
 LEAST_CANDIDATE_LIMIT = 32
@@ -41,8 +33,6 @@ LEAST_CANDIDATE_LIMIT = 32
 # would be singular for a feature with nonzero coefficients in all classes, and the rounding errors
 # of products in float32 would hide that it is convex.
 DAMPING = 1e-3
-# A share of the diagonal of the small systems that is added to it, so that they are not singular.
-REGULARISATION = 1e-9
 
 
 @dataclass(frozen=True)
@@ -53,19 +43,10 @@ class ChangingZeros:
     ----------
     coordinates : FreeCoefficients
         Nonzero coefficients, unpenalised coefficients, and zeros that may become nonzero.
-    is_active : ndarray of bool, shape (size,)
-        The coordinates in A: those that vary near θ.
-    theta : ndarray of shape (size,)
-    l1 : ndarray of shape (size,)
-        The strength of the L1 penalty of each coordinate, for the summed loss.
-    gradient : ndarray of shape (size,)
-        The gradient of the summed loss and the ridge, as if θ were the exact minimum: -l1 times the
-        sign of θ in A, and between -l1 and l1 for others.
+    sets : ActiveSets
+        The coordinates in A, for the summed loss.
     elimination : ndarray of shape (n_active, size)
-        H_AA⁻¹ N, with which the coordinates in A are eliminated. Column c of N is the unit vector
-        of a coordinate c in A, or H_Ac for others.
-    schur : ndarray of shape (size, size)
-        Nᵀ H_AA⁻¹ N, less H for pairs of coordinates outside of A.
+        H_AA⁻¹ N, with which the coordinates in A are eliminated; see `ActiveSets`.
     hessian : ndarray of shape (size, size)
         H, of the summed loss and the ridge, with `DAMPING`.
     limits : ndarray of shape (n_logits, n_features + 1)
@@ -75,12 +56,8 @@ class ChangingZeros:
     """
 
     coordinates: FreeCoefficients
-    is_active: Array
-    theta: Array
-    l1: Array
-    gradient: Array
+    sets: ActiveSets
     elimination: Array
-    schur: Array
     hessian: Array
     limits: Array
     dtype: DTypeLike
@@ -112,40 +89,31 @@ class ChangingZeros:
         H = penalised_hessian(point, terms, coordinates, inverse.dtype) * total
         active = is_active[chosen]
         H.flat[:: len(H) + 1] *= np.where(active, 1.0, 1.0 + DAMPING)
-        elimination = np.zeros((int(active.sum()), len(active)))
-        elimination[:, active] = inverse.matrix
-        elimination[:, ~active] = inverse.matrix @ H[np.ix_(active, ~active)]
-        schur = np.zeros_like(H)
-        schur[active] = elimination
-        schur[:, active] = elimination.T
-        both = np.ix_(~active, ~active)
-        schur[both] = H[np.ix_(~active, active)] @ elimination[:, ~active] - H[both]
         limits = np.where((l1 > 0.0) & ~chosen, l1 * (1.0 + 1e-6), np.inf)
-        l1, theta, gradient = l1[chosen], theta[chosen], gradient[chosen]
-        gradient = np.where(active, -l1 * np.sign(theta), np.clip(gradient, -l1, l1))
-        return cls(
-            coordinates, active, theta, l1, gradient, elimination, schur, H, limits, inverse.dtype
-        )
+        given = inverse.matrix, active, theta[chosen], l1[chosen], gradient[chosen]
+        sets, elimination = ActiveSets.of(H, *given)
+        return cls(coordinates, sets, elimination, H, limits, inverse.dtype)
+
+    @property
+    def is_active(self) -> Array:
+        """The coordinates in A, a mask of shape (size,)."""
+        return np.asarray(self.sets.is_active[0])
 
     def held_out_change(self, rows: RowLeverages) -> Array:
         """Return the changes of the logits of rows in the fits without them, (rows, r)."""
-        rho = rows.held_out_residual
-        change = np.einsum("mkl,ml->mk", rows.leverage, rho)
         X = self.coordinates.varying_columns(rows.context, self.dtype)
-        moved = self._moved(X, rho)
-        signs = self._next_set(moved, None)
-        which = np.flatnonzero(signs.any(axis=1))
-        if len(which):
-            steps = ProximalSteps.of(self, rows, [x[:, which] for x in X], which)
-            steps.signs[:] = signs[which]
-            converged = steps.solve(np.arange(len(which)), None)
-            change[which[converged]] = steps.change[converged]
-        return change
+        moved = self._moved(X, rows.held_out_residual)
+
+        def slopes(which: Array) -> Array:
+            return self._slopes([x[:, which] for x in X])
+
+        return held_out_changes(self.sets, rows, moved[None], slopes)
 
     def all_steps(self, rows: RowLeverages) -> ProximalSteps:
         """Return the proximal Newton steps of all rows of a block, which are not solved yet."""
-        X = self.coordinates.varying_columns(rows.context, self.dtype)
-        return ProximalSteps.of(self, rows, X, np.arange(len(rows.weights)))
+        slopes = self._slopes(self.coordinates.varying_columns(rows.context, self.dtype))
+        every = np.arange(len(slopes))
+        return ProximalSteps.of(self.sets, rows, every, np.zeros_like(every), slopes)
 
     def derivatives(self, x: Array) -> Array:
         """Return the derivatives of the free logits of m rows by the coordinates, (m, size, r).
@@ -187,181 +155,17 @@ class ChangingZeros:
         moved[~self.is_active] -= B[~self.is_active]
         return np.asarray(moved.T, dtype=float)
 
-    def _next_set(self, moved: Array, known: tuple[Array, Array] | None) -> Array:
-        """Return the next S, (rows, size): 1 or -1 for a member, by its sign, else 0.
+    def _slopes(self, X: list[Array]) -> Array:
+        """Return the `ProximalSteps.slopes` of rows, from the columns of the coordinates."""
+        m, r = X[0].shape[1], len(X) - (not self.coordinates.is_reference)
+        return np.stack([self._moved(X, np.tile(unit, (m, 1))) for unit in np.eye(r)], axis=2)
 
-        The sign of a coordinate in A is that of θ, which becomes zero. The sign of another is that
-        of the coefficient that becomes nonzero.
-
-        Parameters
-        ----------
-        moved : ndarray of shape (rows, size)
-            Changes of coordinates in A and of gradients of the others.
-        known : tuple of ndarray, optional
-            The signs of the members of S, (rows, size), and their values in the solution: the
-            multiplier of a coordinate in A that is zero, or the coefficient of another. The default
-            is an empty S.
-        """
-        sign = np.sign(self.theta)
-        leaves = self.is_active & (self.l1 > 0.0) & ((self.theta + moved) * sign < 0.0)
-        gradient = self.gradient + moved
-        enters = ~self.is_active & (np.abs(gradient) > self.l1 * (1.0 + 1e-9))
-        found = np.where(leaves, sign, np.where(enters, -np.sign(gradient), 0.0))
-        if known is None:
-            return np.asarray(found)
-        signs, values = known
-        stays = np.where(self.is_active, values * signs <= 0.0, values * signs >= 0.0)
-        return np.where(signs != 0.0, np.where(stays, signs, 0.0), found)
-
-
-@dataclass(frozen=True)
-class ProximalSteps:
-    """Proximal Newton steps of m rows, each of which is left out.
-
-    The quadratic model of row i has the gradient g - B_i u_i r_i + e_i at θ and the Hessian
-    H - B_i Λ_i B_iᵀ. Here g is the gradient of all rows, `ChangingZeros.gradient`, B_i are the
-    derivatives of the row's logits by the coordinates, (size, r), and u_i is the weight that is
-    left out. The residual r_i and the curvature Λ_i, for the weight u_i, are those of `Leverages`.
-    In the first step e_i is zero. Later steps begin at other coefficients, where the loss has
-    another gradient; e_i is what the first model lacks of it.
-
-    Attributes
-    ----------
-    zeros : ChangingZeros
-    slopes : ndarray of shape (m, size, r)
-        The derivatives of the coordinates in A, and of the gradients of the others, by the weighted
-        residual that is left out, for an empty S.
-    curvature : ndarray of shape (m, r, r)
-        The curvatures Λ_i.
-    leverage : ndarray of shape (m, r, r)
-        The leverage matrices B_iᵀ H_AA⁻¹ B_i, for the rows of B_i in A. `Leverages` calls them A_i.
-    residual : ndarray of shape (m, r)
-        The residuals times the weights that are left out, u_i r_i.
-    signs : ndarray of shape (m, size)
-        1 or -1 for a member of S, by its sign, else 0; changed by `solve`.
-    change, shift : ndarray of shape (m, r) and (m, size)
-        The changes of the rows' logits and of the coordinates; set by `solve`.
-    """
-
-    zeros: ChangingZeros
-    slopes: Array
-    curvature: Array
-    leverage: Array
-    residual: Array
-    signs: Array
-    change: Array
-    shift: Array
-
-    @classmethod
-    def of(
-        cls, zeros: ChangingZeros, rows: RowLeverages, X: list[Array], which: Array
-    ) -> ProximalSteps:
-        """Return the steps of the rows at positions `which` of a block.
-
-        `X` are the coordinates' columns of these rows, for each class.
-        """
-        m, r = len(which), rows.residual.shape[1]
-        slopes = np.stack([zeros._moved(X, np.tile(unit, (m, 1))) for unit in np.eye(r)], axis=2)
-        F, left_out = rows.root[which], rows.left_out[which]
-        shape = slopes.shape[:2]
-        return cls(
-            zeros,
-            slopes,
-            left_out[:, None, None] * (F @ F.transpose(0, 2, 1)),
-            rows.leverage[which],
-            left_out[:, None] * rows.residual[which],
-            np.zeros(shape),
-            np.zeros((m, r)),
-            np.zeros(shape),
-        )
-
-    def extra_gradient(
-        self, which: Array, shift: Array, gradient: Array, derivatives: Array
-    ) -> Array:
-        """Return the e_i of the next step of n rows, (n, size).
-
-        Parameters
-        ----------
-        which : ndarray of int, shape (n,)
-            The positions of the rows.
-        shift : ndarray of shape (n, size)
-            The changes of the coordinates from which the next step begins.
-        gradient : ndarray of shape (n, size)
-            The gradient of the summed loss and the ridge at θ + `shift`, without the row.
-        derivatives : ndarray of shape (n, size, r)
-            The B_i.
-        """
-        zeros, B = self.zeros, derivatives
-        left_out = self.residual[which] + np.einsum(
-            "mkl,ml->mk", self.curvature[which], np.einsum("msr,ms->mr", B, shift)
-        )
-        model = zeros.gradient + shift @ zeros.hessian
-        return np.asarray(gradient - model + np.einsum("msr,mr->ms", B, left_out))
-
-    def solve(self, which: Array, extra: Array | None) -> Array:
-        """Minimise the models of n rows; return a mask (n,) of those for which S converged.
-
-        `which` (n,) are the positions of the rows. `extra` (m, size) are the e_i of all rows; None
-        stands for zeros. The search for S begins with `signs`.
-        """
-        converged, at = np.zeros(len(self.signs), dtype=bool), which
-        for _ in range(MOST_STEPS):
-            at = at[np.count_nonzero(self.signs[at], axis=1) <= MOST_CHANGES]
-            if not len(at):
-                break
-            signs = self.signs[at]
-            moved, values = self._step(at, None if extra is None else extra[at])
-            following = self.zeros._next_set(moved, (signs, values))
-            is_same = (following == signs).all(axis=1)
-            converged[at[is_same]] = True
-            self.signs[at] = following
-            at = at[~is_same]
-        return converged[which]
-
-    def _step(self, at: Array, extra: Array | None) -> tuple[Array, Array]:
-        """Solve the systems of the rows `at` for their present S; set their `change` and `shift`.
-
-        Returns `moved` and the values of S, both (rows, size), as in `_next_set`.
-        """
-        zeros, signs, all_slopes = self.zeros, self.signs[at], self.slopes[at]
-        active, r = zeros.is_active, all_slopes.shape[2]
-        lag, lagging = np.zeros(1), np.zeros((len(at), r))
-        if extra is not None:
-            # The changes of coordinates in A and of the other gradients by the extra gradient.
-            lag = extra[:, active] @ zeros.elimination
-            lag[:, ~active] -= extra[:, ~active]
-            lagging = np.einsum("msr,ms->mr", all_slopes[:, active], extra[:, active])
-        is_in = signs != 0.0
-        width = int(is_in.sum(axis=1).max())
-        index = np.argsort(~is_in, axis=1, kind="stable")[:, :width]
-        valid = np.take_along_axis(is_in, index, 1)
-        slopes = np.take_along_axis(all_slopes, index[:, :, None], 1) * valid[:, :, None]
-        pairs = zeros.schur[index[:, :, None], index[:, None, :]]
-        # The coefficients of dependent columns may all become zero, and H_AA⁻¹ is a pseudo-inverse.
-        pairs[:, np.arange(width), np.arange(width)] *= 1.0 + REGULARISATION
-        pairs *= valid[:, :, None] & valid[:, None, :]
-        curvature, leverage = self.curvature[at], self.leverage[at]
-        M = np.zeros((len(at), width + r, width + r))
-        M[:, :width, :width] = -pairs
-        M[:, np.arange(width), np.arange(width)] += ~valid
-        M[:, :width, width:] = slopes
-        M[:, width:, :width] = curvature @ slopes.transpose(0, 2, 1)
-        M[:, width:, width:] = np.eye(r) - curvature @ leverage
-        # A coordinate in A becomes zero; another satisfies its optimality condition.
-        goal = np.where(active, zeros.theta, zeros.gradient + zeros.l1 * signs) - lag
-        right = np.empty((len(at), width + r))
-        right[:, :width] = -np.take_along_axis(goal, index, 1) * valid
-        right[:, width:] = self.residual[at] - np.einsum("mkl,ml->mk", curvature, lagging)
-        solution = np.linalg.solve(M, right[:, :, None])[:, :, 0]
-        some, rho = solution[:, :width] * valid, solution[:, width:]
-        values = np.zeros(signs.shape)
-        np.put_along_axis(values, index, some, 1)
-        moved = np.einsum("msr,mr->ms", all_slopes, rho) - values @ zeros.schur - lag
-        inner = np.einsum("mkl,ml->mk", leverage, rho) - np.einsum("mwr,mw->mr", slopes, some)
-        self.change[at] = inner - lagging
-        in_A = np.where(is_in, -zeros.theta, moved)
-        self.shift[at] = np.where(active, in_A, np.where(is_in, values, 0.0))
-        return moved, values
+    def lag(self, extra: Array) -> Array:
+        """Return what extra gradients e_i, (rows, size), subtract from `moved` for an empty S."""
+        active = self.is_active
+        lag = extra[:, active] @ self.elimination
+        lag[:, ~active] -= extra[:, ~active]
+        return np.asarray(lag)
 
 
 def _candidates(

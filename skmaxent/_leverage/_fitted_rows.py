@@ -79,14 +79,14 @@ class FittedRows:
             For fits whose objective is not a sum of convex losses of rows and a penalty, for other
             `weights`, and for classes without rows.
         """
-        self._check_supported(weights)
+        self.check_supported(weights)
         shares = None
         if weights == "frequency" and (self.training.blocks.has_codes or self.has_whole_counts):
             shares = shares_of(self.training.data.observations)
         problem = self.training.problem
         return Leverages.of(problem, self.theta, shares, is_rough=is_rough, n_vectors=n_vectors)
 
-    def _check_supported(self, weights: str) -> None:
+    def check_supported(self, weights: str) -> None:
         """Raise ValueError if rows cannot be left out of this fit, or not with these weights."""
         settings, training = self.settings, self.training
         if settings.bias_reduction is not None or settings.partial_labels:

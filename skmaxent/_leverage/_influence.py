@@ -103,7 +103,9 @@ def diagnostics(
     training, n = fit.training, fit.training.blocks.n_samples
     logits = np.empty((n, fit.training.blocks.n_logits))
     leverage, cook, weight = np.empty(n), np.empty(n), np.empty(n)
-    held.leverages.map_reduce(_write_influence, logits, leverage, cook, weight)
+    leverages = held.leverages
+    assert leverages is not None
+    leverages.map_reduce(_write_influence, logits, leverage, cook, weight)
     # Predictions contain the prior correction; residuals are those of the fit without it.
     probabilities = _prediction.softmax(logits + fit.correction, 1)
     size, scale = weight * training.data.scale, training.data.scale
@@ -119,7 +121,7 @@ def diagnostics(
         ("deviance_residual", ""): residuals.deviance,
         ("pearson_residual", ""): residuals.pearson,
         ("leverage", ""): leverage,
-        ("cooks_distance", ""): cook * scale / max(held.leverages.inverse.rank, 1),
+        ("cooks_distance", ""): cook * scale / max(leverages.inverse.rank, 1),
     }
     for name, values in (
         ("probability_of", probabilities),

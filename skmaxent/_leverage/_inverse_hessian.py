@@ -194,10 +194,10 @@ class InverseHessian:
         total = point.objective.total_weight
         if is_rough and free.size >= LEAST_ROUGH:
             H = penalised_hessian(point, terms, free, np.float32) * total
-            matrix, rank = _inverse(H)
+            matrix, rank = inverse_and_rank(H)
             if (matrix.diagonal() * H.diagonal()).max() <= MOST_INFLATION:
                 return cls(free, matrix, rank, np.float32)
-        matrix, rank = _inverse(penalised_hessian(point, terms, free) * total)
+        matrix, rank = inverse_and_rank(penalised_hessian(point, terms, free) * total)
         return cls(free, matrix, rank)
 
     def leverages(self, context: KernelContext, root: Array) -> tuple[Array, Array, Array]:
@@ -344,7 +344,7 @@ def cholesky_inverse(A: Array, least_pivot: float) -> Array | None:
     return np.asarray(np.tril(V) + np.tril(V, -1).T)  # dpotri fills the lower triangle only
 
 
-def _inverse(H: Array) -> tuple[Array, int]:
+def inverse_and_rank(H: Array) -> tuple[Array, int]:
     """Return the inverse or pseudo-inverse of a semidefinite matrix H (n, n), and the rank of H.
 
     The pseudo-inverse is that of the matrix scaled to a unit diagonal, so that its rank does not

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from skmaxent._leverage._refit_choice import (
     NEARLY_SINGULAR,
     NONSMOOTH_ERROR,
     SMOOTH_ERROR,
-    replace_by_exact_fits,
+    RefitChoice,
 )
 from skmaxent._leverage._refits import NEWTON_TOLERANCE, Refits
 from skmaxent._leverage._sampled_inverse import N_GROUPS, N_VECTORS, SampledInverse
@@ -147,8 +147,9 @@ def leave_one_out(
     held = held_out(fit, weights=weights, max_refits=max_refits, most_monte_carlo_error=SMALL_ERROR)
     units, scores, refits = held.units, held.scores, held.refits
     training, leverages = fit.training, held.leverages
+    assert leverages is not None
     df = units.effective_df
-    log_score, monte_carlo_error = held.jackknife(fit, weights, _mean_log_score, N_GROUPS)
+    log_score, monte_carlo_error = held.jackknife(weights, _mean_log_score, N_GROUPS)
     total = training.total_weight
     n_classes = units.shares.shape[1]
     log_proba = scores.log_proba
@@ -164,7 +165,7 @@ def leave_one_out(
         effective_df=df,
         aic=2.0 * (total * leverages.point.loss + df) if weights == "frequency" else np.nan,
         n_refits=refits.n_fits,
-        approximation_error=held.error,
+        approximation_error=held.choice.error,
         monte_carlo_error=float(monte_carlo_error),
         classes=training.classes.tolist(),
         refitted=np.unique(np.asarray(refits.rows, dtype=np.intp)),
@@ -179,29 +180,32 @@ class HeldOut:
 
     Attributes
     ----------
-    leverages : Leverages
+    fit : FittedRows
+    leverages : Leverages or None
+        None if the units are those of `small_units`.
     units : Units
         What is left out, one at a time: an observation of a row, or the whole row.
     scores : HeldOutScores
         The held-out log-probabilities and scores of the units.
     refits : Refits
         The exact fits.
-    error : float
-        See `LeaveOneOutScores.approximation_error`.
-    refitted : ndarray of int
-        The positions of the units with exact fits; `LeaveOneOutScores.refitted` has rows instead.
+    choice : RefitChoice
+        Which units have exact fits.
     """
 
-    leverages: Leverages
+    fit: FittedRows
+    leverages: Leverages | None
     units: Units
     scores: HeldOutScores
     refits: Refits
-    error: float
-    refitted: Array
+    choice: RefitChoice
 
-    def jackknife(
-        self, fit: FittedRows, weights: str, statistic: Statistic, n_groups: int
-    ) -> tuple[Array, Array]:
+    @property
+    def is_sampled(self) -> bool:
+        """Whether leverages are estimated from random vectors."""
+        return _is_sampled(self.leverages)
+
+    def jackknife(self, weights: str, statistic: Statistic, n_groups: int) -> tuple[Array, Array]:
         """Return a statistic of the scores, and its Monte-Carlo error, which is 0 without vectors.
 
         The jackknife over groups of the n random vectors removes the bias of the statistic of order
@@ -209,13 +213,13 @@ class HeldOut:
 
         Parameters
         ----------
-        fit, weights : object
+        weights : {"frequency", "probability"}
             As in `leave_one_out`.
         statistic : callable
             Returns a number or an array for `HeldOutScores`.
         n_groups : int
         """
-        given = fit, weights, self.leverages, self.scores, self.refitted
+        given = self.fit, weights, self.leverages, self.scores, self.choice.refitted
         return _jackknife(*given, statistic, n_groups)
 
     @property
@@ -231,7 +235,17 @@ class HeldOut:
         return np.asarray(sums / np.where(total > 0.0, total, 1.0))
 
 
-def held_out(
+def held_out(fit: FittedRows, **options: Any) -> HeldOut:
+    """Return held-out scores by one Newton step, and by exact fits where the step is inaccurate.
+
+    The arguments are those of `by_one_step`.
+    """
+    held = by_one_step(fit, **options)
+    make_exact_fits([held])
+    return held
+
+
+def by_one_step(
     fit: FittedRows,
     *,
     weights: str,
@@ -242,10 +256,10 @@ def held_out(
     refit_tolerance: float = NEWTON_TOLERANCE,
     n_vectors: int = N_VECTORS,
     refits_sampled: bool = True,
-    best: float = -np.inf,
     shifts: dict[int, Array] | None = None,
+    units: Units | None = None,
 ) -> HeldOut:
-    """Return held-out scores by one Newton step, and by exact fits where the step is inaccurate.
+    """Return held-out scores by one Newton step. `make_exact_fits` makes them more accurate.
 
     Parameters
     ----------
@@ -267,42 +281,80 @@ def held_out(
         Whether exact fits replace inaccurate approximations from random vectors. If not, they only
         replace those of nearly singular units. With few vectors, the largest changes are those with
         the largest errors, and replacing these alone biases the mean score.
-    best : float, default=-infinity
-        The best mean log score of other fits, with which this one is compared.
     shifts : dict, optional
         As in `SmallRefits`, from fits with other strengths of the penalty.
+    units : Units, optional
+        The result of `small_units` for the fit. No leverages are computed then.
     """
     check_max_refits(max_refits)
     fit.rows_in_memory()
-    problem = fit.training.problem
-    leverages = fit.leverages(weights, is_rough=is_rough, n_vectors=n_vectors)
-    _warn_of_other_rows(fit, leverages, weights)
-    units = left_out_units(fit, leverages, weights)
+    fit.check_supported(weights)
+    problem, leverages = fit.training.problem, None
+    if units is None:
+        leverages = fit.leverages(weights, is_rough=is_rough, n_vectors=n_vectors)
+        _warn_of_other_rows(fit, leverages, weights)
+        units = left_out_units(fit, leverages, weights)
+    is_single = _is_single(fit, units, weights, refuse_single)
+    scores = HeldOutScores(units, weights, fit.correction, is_single)
+    more = _with_more_vectors(fit, weights, leverages, scores, most_monte_carlo_error)
+    if more is not None and more is not leverages:
+        leverages, units = more, left_out_units(fit, more, weights)
+        scores = HeldOutScores(units, weights, fit.correction, is_single)
+    refits = Refits(problem, fit.theta, leverages, refit_tolerance, shifts)
+    ratio = SMOOTH_ERROR if all_coefficients_vary(problem.terms) else NONSMOOTH_ERROR
+    if not refits_sampled and _is_sampled(leverages):
+        n_singular = int(np.count_nonzero(units.largest_hat > NEARLY_SINGULAR))
+        max_refits = n_singular if max_refits is None else min(n_singular, max_refits)
+    choice = RefitChoice(units, scores, max_refits, ratio)
+    return HeldOut(fit, leverages, units, scores, refits, choice)
+
+
+def _is_single(fit: FittedRows, units: Units, weights: str, refuse_single: bool) -> Array:
+    """Return a mask of the units that are the only observation of a class, (n_units,).
+
+    Raises ValueError if there is one and `refuse_single` is true.
+    """
     single = single_classes(units, weights)
     if single.any() and refuse_single:
         raise ValueError(
             f"the classes {fit.training.classes[single].tolist()} have a single observation: a fit "
             "without it does not know them. Leave-one-out needs two observations of every class."
         )
-    is_single = np.asarray((units.shares[:, single] > 0.0).any(axis=1))
-    scores = HeldOutScores(units, weights, fit.correction, is_single)
-    more = _with_more_vectors(fit, weights, leverages, scores, most_monte_carlo_error)
-    if more is not leverages:
-        leverages, units = more, left_out_units(fit, more, weights)
-        scores = HeldOutScores(units, weights, fit.correction, is_single)
-    refits = Refits(problem, fit.theta, leverages, refit_tolerance, shifts)
-    ratio = SMOOTH_ERROR if all_coefficients_vary(problem.terms) else NONSMOOTH_ERROR
-    if not refits_sampled and isinstance(leverages.inverse, SampledInverse):
-        n_singular = int(np.count_nonzero(units.largest_hat > NEARLY_SINGULAR))
-        max_refits = n_singular if max_refits is None else min(n_singular, max_refits)
-    error, refitted = replace_by_exact_fits(units, scores, refits, max_refits, ratio, best)
-    if refits.separated:
-        warn_user(
-            f"the classes are separated without one of {len(refits.separated)} rows: no finite "
-            "coefficients are optimal there, and their held-out probabilities are those of a fit "
-            "that was stopped. Use a finite C."
-        )
-    return HeldOut(leverages, units, scores, refits, error, refitted)
+    return np.asarray((units.shares[:, single] > 0.0).any(axis=1))
+
+
+def make_exact_fits(held: Sequence[HeldOut], best: float = -np.inf) -> None:
+    """Replace approximations by exact fits without units, as many as `RefitChoice` chooses.
+
+    Parameters
+    ----------
+    held : sequence of HeldOut
+        Held-out scores of the same rows, for penalties that differ in their strengths.
+    best : float, default=-infinity
+        The best mean log score of other fits, with which these are compared.
+    """
+    while True:
+        best = max([best, *(each.scores.mean(each.scores.log_scores) for each in held)])
+        chosen = [(each, each.choice.following(best)) for each in held]
+        chosen = [(each, which) for each, which in chosen if len(which)]
+        if not chosen:
+            break
+        some, which = zip(*chosen, strict=True)
+        refits, units = [each.refits for each in some], [each.units for each in some]
+        for each, logits in zip(some, Refits.logits_without(refits, units, which), strict=True):
+            each.choice.put(logits)
+    for each in held:
+        if each.refits.separated:
+            warn_user(
+                f"the classes are separated without one of {len(each.refits.separated)} rows: no "
+                "finite coefficients are optimal there, and their held-out probabilities are those "
+                "of a fit that was stopped. Use a finite C."
+            )
+
+
+def _is_sampled(leverages: Leverages | None) -> bool:
+    """Return whether leverages are estimated from random vectors."""
+    return leverages is not None and isinstance(leverages.inverse, SampledInverse)
 
 
 def _warn_of_other_rows(fit: FittedRows, leverages: Leverages, weights: str) -> None:
@@ -322,8 +374,12 @@ def _warn_of_other_rows(fit: FittedRows, leverages: Leverages, weights: str) -> 
 
 
 def _with_more_vectors(
-    fit: FittedRows, weights: str, leverages: Leverages, scores: HeldOutScores, most_error: float
-) -> Leverages:
+    fit: FittedRows,
+    weights: str,
+    leverages: Leverages | None,
+    scores: HeldOutScores,
+    most_error: float,
+) -> Leverages | None:
     """Return leverages with more random vectors, if the given ones leave too large an error.
 
     `most_error` is the largest Monte-Carlo error of the mean log score, in standard errors of that
@@ -331,9 +387,10 @@ def _with_more_vectors(
     `MOST_INVERTED` coefficients the result is exact: with 3,000 rows of 1,100 features and four
     classes, exact leverages took 3 seconds, and 100 vectors took 5 seconds.
     """
-    inverse = leverages.inverse
-    if not isinstance(inverse, SampledInverse) or most_error == np.inf:
+    if leverages is None or not _is_sampled(leverages) or most_error == np.inf:
         return leverages
+    inverse = leverages.inverse
+    assert isinstance(inverse, SampledInverse)
     given = fit, weights, leverages, scores, np.zeros(0, np.intp)
     error = float(_jackknife(*given, _mean_log_score, N_GROUPS)[1])
     goal = most_error * scores.std_err(scores.log_scores)
@@ -349,7 +406,7 @@ def _with_more_vectors(
 def _jackknife(
     fit: FittedRows,
     weights: str,
-    leverages: Leverages,
+    leverages: Leverages | None,
     scores: HeldOutScores,
     refitted: Array,
     statistic: Statistic,
@@ -358,7 +415,7 @@ def _jackknife(
     """Return the results of `HeldOut.jackknife` for its attributes."""
     whole = np.asarray(statistic(scores))
     found = []
-    for replicate in leverages.replicates(n_groups):
+    for replicate in () if leverages is None else leverages.replicates(n_groups):
         units = left_out_units(fit, replicate, weights)
         other = HeldOutScores(units, weights, fit.correction, scores.is_single)
         other.log_proba[refitted] = scores.log_proba[refitted]

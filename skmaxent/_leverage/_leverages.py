@@ -140,14 +140,11 @@ class Leverages:
 
 
 @dataclass(frozen=True)
-class RowLeverages:
-    """The leverages of the rows of a block; all arrays are in host memory, float64.
+class RowMatrices:
+    """The leverages of some rows; all arrays are in host memory, float64.
 
     Attributes
     ----------
-    context : KernelContext
-        The block with the model.
-    inverse : InverseHessian
     leverage : ndarray of shape (rows, r, r)
         A_i, for weights as the objective stores them.
     whole_hat : ndarray of shape (rows, r, r)
@@ -164,8 +161,6 @@ class RowLeverages:
         u_i, the weight that is left out.
     """
 
-    context: KernelContext
-    inverse: InverseHessian | SampledInverse
     leverage: Array
     whole_hat: Array
     trace: Array
@@ -173,16 +168,6 @@ class RowLeverages:
     residual: Array
     weights: Array
     left_out: Array
-
-    @property
-    def at(self) -> slice:
-        """The positions of the rows among all rows."""
-        return slice(self.context.block.start, self.context.block.stop)
-
-    @cached_property
-    def logits(self) -> Array:
-        """All logits z_i of the rows, (rows, n_logits), offsets included."""
-        return np.asarray(on_host(self.context.logits()), dtype=float).T
 
     @property
     def curvature(self) -> Array:
@@ -239,6 +224,31 @@ class RowLeverages:
     def held_out_residual(self) -> Array:
         """u_i (I - Λ_i A_i)⁻¹ r_i, (rows, r), which occurs in both formulas of `Leverages`."""
         return np.asarray(self.left_out[:, None] * self.adjusted(-1.0))
+
+
+@dataclass(frozen=True)
+class RowLeverages(RowMatrices):
+    """The leverages of the rows of a block.
+
+    Attributes
+    ----------
+    context : KernelContext
+        The block with the model.
+    inverse : InverseHessian
+    """
+
+    context: KernelContext
+    inverse: InverseHessian | SampledInverse
+
+    @property
+    def at(self) -> slice:
+        """The positions of the rows among all rows."""
+        return slice(self.context.block.start, self.context.block.stop)
+
+    @cached_property
+    def logits(self) -> Array:
+        """All logits z_i of the rows, (rows, n_logits), offsets included."""
+        return np.asarray(on_host(self.context.logits()), dtype=float).T
 
     @cached_property
     def held_out_logits(self) -> Array:

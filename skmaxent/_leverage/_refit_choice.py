@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 
 from skmaxent._leverage._left_out_units import HeldOutScores, Units
-from skmaxent._leverage._refits import Refits
 from skmaxent._typing import Array
 
 # Units whose largest eigenvalue of A_i Λ_i is above this number always get an exact fit.
@@ -29,78 +28,76 @@ LEAST_TOGETHER = 8
 MOST_LEFT = 0.5
 
 
-def replace_by_exact_fits(
-    units: Units,
-    scores: HeldOutScores,
-    refits: Refits,
-    max_refits: int | None,
-    largest_ratio: float,
-    best: float = -np.inf,
-) -> tuple[float, Array]:
-    """Replace approximations in `scores` by exact fits, the least exact approximations first.
+class RefitChoice:
+    """Chooses the units of a fit that are left out by exact fits, the least exact steps first.
 
     The error of a log score by one Newton step is at most about proportional to the square of the
     change c of its logits. With c below one it falls faster, about as c^2.5. Exact fits are made
     for the largest changes, a few at a time. The ratio of the errors of the last of them to these
     powers, plus twice its standard error, times the sum of the powers of the units without fits,
     estimates the error that is left. Fits end when it is below `SCORE_TOLERANCE` times the standard
-    error of the mean log score, or times its distance below the `best` if that is larger. No fits
+    error of the mean log score, or times its distance below the best one if that is larger. No fits
     are made if `largest_ratio` times the sum of squares is small enough.
 
     Parameters
     ----------
     units : Units
     scores : HeldOutScores
-        Changed in place.
-    refits : Refits
-        Makes the exact fits.
+        `put` replaces approximations in it by exact fits.
     max_refits : int or None
         The largest number of exact fits; None sets no limit.
     largest_ratio : float
         `SMOOTH_ERROR` or `NONSMOOTH_ERROR`.
-    best : float, default=-infinity
-        The best mean log score of other fits.
-
-    Returns
-    -------
-    error : float
-        The remaining error of the mean log score, as if all errors had the same sign.
-    refitted : ndarray of int
-        The positions of the units with exact fits.
     """
-    order, n_singular = _order_of_fits(units, scores.is_single)
-    limit = len(order) if max_refits is None else min(max_refits, len(order))
-    share, change = units.count[order] / units.count.sum(), units.change[order]
-    size = share * change**2 * np.sqrt(np.minimum(change, 1.0))
-    squares, sizes = _sums_left(share * change**2), _sums_left(size)
-    # The estimated error that is left after the first i fits, for each i.
-    done, left = 0, largest_ratio * squares
-    while done < limit:
+
+    def __init__(
+        self, units: Units, scores: HeldOutScores, max_refits: int | None, largest_ratio: float
+    ) -> None:
+        self._scores = scores
+        self._order, self._n_singular = order, _ = _order_of_fits(units, scores.is_single)
+        self._limit = len(order) if max_refits is None else min(max_refits, len(order))
+        share, change = units.count[order] / units.count.sum(), units.change[order]
+        self._share, self._size = share, share * change**2 * np.sqrt(np.minimum(change, 1.0))
+        self._squares, self._sizes = _sums_left(share * change**2), _sums_left(self._size)
+        # The estimated error that is left after the first i fits, for each i.
+        self._left, self._done = largest_ratio * self._squares, 0
+
+    @property
+    def error(self) -> float:
+        """The remaining error of the mean log score, as if all errors had the same sign."""
+        return float(self._left[self._done])
+
+    @property
+    def refitted(self) -> Array:
+        """The positions of the units with exact fits."""
+        return self._order[: self._done]
+
+    def following(self, best: float) -> Array:
+        """Return the positions of the units that get exact fits next; none if there are enough.
+
+        `best` is the best mean log score of this fit and others with which it is compared.
+        """
+        scores, done, limit, squares = self._scores, self._done, self._limit, self._squares
         log_scores = scores.log_scores
         goal = max(scores.std_err(log_scores), best - scores.mean(log_scores)) * SCORE_TOLERANCE
-        enough = int(np.argmax(left <= goal))
-        if done >= max(enough, n_singular):
-            break
+        enough = int(np.argmax(self._left <= goal))
         if done and limit < enough and squares[limit] > MOST_LEFT * squares[0]:
-            break
-        end = min(max(enough, n_singular), 2 * done + LEAST_TOGETHER)
-        end = min(max(end, done + LEAST_TOGETHER), limit)
-        at = slice(done, end)
-        errors = share[at] * _fit(order[at], units, scores, refits)
-        left = _largest_ratio(np.abs(errors), size[at]) * sizes
-        done = end
-    return float(left[done]), order[:done]
+            return self._order[:0]
+        enough = max(enough, self._n_singular)
+        if done >= min(enough, limit):
+            return self._order[:0]
+        end = max(min(enough, 2 * done + LEAST_TOGETHER), done + LEAST_TOGETHER)
+        return self._order[done : min(end, limit)]
 
-
-def _fit(which: Array, units: Units, scores: HeldOutScores, refits: Refits) -> Array:
-    """Make exact fits for the units at positions `which`; return the former errors of their scores.
-
-    The errors, (n,), are those of the log scores, which are replaced in `scores`.
-    """
-    before = scores.log_scores[which]
-    logits = refits.logits_without(units.row[which], units.left_out[which], units.outcome[which])
-    scores.replace(which, logits)
-    return np.asarray(before - scores.log_scores[which])
+    def put(self, logits: Array) -> None:
+        """Take the logits of the units that `following` returned, (n, n_logits), by exact fits."""
+        done, end = self._done, self._done + len(logits)
+        which = self._order[done:end]
+        before = self._scores.log_scores[which]
+        self._scores.replace(which, logits)
+        errors = self._share[done:end] * (before - self._scores.log_scores[which])
+        self._left = _largest_ratio(np.abs(errors), self._size[done:end]) * self._sizes
+        self._done = end
 
 
 def _sums_left(size: Array) -> Array:

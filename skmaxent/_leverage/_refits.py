@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import scipy.sparse as sp
 
+from skmaxent._leverage._left_out_units import Units
 from skmaxent._leverage._leverages import Leverages
 from skmaxent._leverage._simplified_newton import SimplifiedNewton
 from skmaxent._leverage._small_refits import SmallRefits
@@ -32,9 +35,9 @@ class Refits:
         The problem of all rows.
     theta : ndarray of shape (n_logits, n_features + 1)
         The minimum of the problem.
-    leverages : Leverages
+    leverages : Leverages or None
         The leverages of the rows, which the simplified Newton method uses. If it does not converge
-        for a row, a solver makes the fit.
+        for a row, or without leverages, a solver makes the fit.
     tolerance : float, default=NEWTON_TOLERANCE
         The distance to the optimum, in standard errors, at which fits end. A solver ends at
         `REFIT_TOLERANCE` if that is larger.
@@ -43,6 +46,7 @@ class Refits:
 
     Attributes
     ----------
+    shifts : dict
     n_fits : int
         The number of fits that were made.
     rows : list of int
@@ -56,7 +60,7 @@ class Refits:
         self,
         problem: Problem,
         theta: Array,
-        leverages: Leverages,
+        leverages: Leverages | None,
         tolerance: float = NEWTON_TOLERANCE,
         shifts: dict[int, Array] | None = None,
     ) -> None:
@@ -66,9 +70,10 @@ class Refits:
         self._start = problem.coefficients(theta)
         self._solver_tolerance = max(tolerance, REFIT_TOLERANCE)
         self._small = self._newton = None
+        self.shifts = {} if shifts is None else shifts
         if SmallRefits.suits(problem):
-            self._small = SmallRefits(problem, theta, tolerance, {} if shifts is None else shifts)
-        else:
+            self._small = SmallRefits(problem, theta, tolerance, self.shifts)
+        elif leverages is not None:
             self._newton = SimplifiedNewton.of(problem, leverages, tolerance)
         given = blocks.X, blocks.targets, blocks.weights, blocks.offset
         self._X, self._targets, weights, self._offset = map(on_host, given)
@@ -79,28 +84,51 @@ class Refits:
         self.rows: list[int] = []
         self.separated: list[int] = []
 
-    def logits_without(self, rows: Array, left_out: Array, outcomes: Array) -> Array:
-        """Fit without a part of the weight of one row at a time; return the logits of these rows.
+    @staticmethod
+    def logits_without(
+        refits: Sequence[Refits], units: Sequence[Units], which: Sequence[Array]
+    ) -> list[Array]:
+        """Fit without one unit at a time; return the logits of their rows.
 
         Parameters
         ----------
-        rows : ndarray of int, shape (n,)
-        left_out : ndarray of shape (n,)
-            The weights that are left out, as the objective stores weights.
-        outcomes : ndarray of int, shape (n,)
-            The classes of the observations that are left out, if rows stand for observations of
-            several classes. -1 reduces the weight of the row and keeps its class shares.
+        refits : sequence of Refits
+            For the same rows, with penalties that differ in their strengths.
+        units : sequence of Units
+            For each of `refits`, the units that may be left out.
+        which : sequence of ndarray of int, shape (n,)
+            The positions of those that are left out.
 
         Returns
         -------
-        ndarray of shape (n, n_logits)
+        list of ndarray of shape (n, n_logits)
         """
-        logits = np.empty((len(rows), len(self._start[0])))
-        converged = np.zeros(len(rows), dtype=bool)
+        rows = [each.row[at] for each, at in zip(units, which, strict=True)]
+        left_out = [each.left_out[at] for each, at in zip(units, which, strict=True)]
+        outcomes = [each.outcome[at] for each, at in zip(units, which, strict=True)]
+        small = [each._small for each in refits if each._small is not None]
+        if len(small) == len(refits):
+            found = SmallRefits.logits_without(small, rows, left_out)
+        else:
+            found = list(map(Refits._by_itself, refits, rows, left_out, outcomes))
+        return list(map(Refits._completed, refits, found, rows, left_out, outcomes))
+
+    def _by_itself(self, rows: Array, left_out: Array, outcomes: Array) -> tuple[Array, Array]:
+        """Return the logits of rows (n,) in the fits without them, and a mask of those that ended.
+
+        The arguments are those of `SimplifiedNewton.logits_without`.
+        """
         if self._small is not None:
-            logits, converged = self._small.logits_without(rows, left_out)
-        elif self._newton is not None:
-            logits, converged = self._newton.logits_without(rows, left_out, outcomes)
+            return SmallRefits.logits_without([self._small], [rows], [left_out])[0]
+        if self._newton is not None:
+            return self._newton.logits_without(rows, left_out, outcomes)
+        return np.empty((len(rows), len(self._start[0]))), np.zeros(len(rows), dtype=bool)
+
+    def _completed(
+        self, found: tuple[Array, Array], rows: Array, left_out: Array, outcomes: Array
+    ) -> Array:
+        """Make the fits that did not end by a solver; return the logits of all rows."""
+        logits, converged = found
         for at in np.flatnonzero(~converged):
             outcome = None if outcomes[at] < 0 else int(outcomes[at])
             logits[at] = self._by_solver(int(rows[at]), float(left_out[at]), outcome)
@@ -111,7 +139,7 @@ class Refits:
     def _by_solver(self, row: int, left_out: float, outcome: int | None) -> Array:
         """Return the logits of a row, (n_logits,), in the fit without a part of its weight.
 
-        The arguments are single entries of those of `logits_without`, with None for the class -1.
+        The arguments are single entries of those of `_by_itself`, with None for the class -1.
         """
         problem = self._without(row, left_out, outcome)
         start = problem.warm_start(*self._start)

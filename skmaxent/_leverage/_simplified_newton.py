@@ -127,10 +127,11 @@ class SimplifiedNewton:
         n, point = len(fits.x), self.leverages.point
         steps, derivatives = zeros.all_steps(fits.rows), zeros.derivatives(fits.x)
         shift, relaxation = np.zeros(steps.shift.shape), _Relaxation(n, zeros.coordinates.size)
-        extra, is_optimal = np.zeros(shift.shape), np.zeros(n, dtype=bool)
+        extra, lag = np.zeros(shift.shape), np.zeros(shift.shape)
+        is_optimal = np.zeros(n, dtype=bool)
         converged, active = np.zeros(n, dtype=bool), np.arange(n)
         for number in range(MOST_STEPS):
-            has_ended = steps.solve(active, extra if number else None)
+            has_ended = steps.solve(active, *((extra, lag) if number else ()))
             step = steps.shift[active] - shift[active]
             dual = step @ zeros.hessian
             is_near = np.einsum("mj,mj->m", dual, step) <= self.tolerance**2
@@ -147,8 +148,9 @@ class SimplifiedNewton:
             is_optimal[active] = zeros.is_optimal_elsewhere(G)
             of_coordinates = zeros.of_coordinates(G)
             extra[active] = steps.extra_gradient(
-                active, shift[active], of_coordinates, derivatives[active]
+                active, zeros.hessian, shift[active], of_coordinates, derivatives[active]
             )
+            lag[active] = zeros.lag(extra[active])
         return fits.logits(point.theta + zeros.coordinates.as_theta(steps.shift)), converged
 
 

@@ -14,16 +14,17 @@ from scipy.interpolate import CubicSpline, PchipInterpolator
 from skmaxent._input._settings import Settings
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._inverse_hessian import all_coefficients_vary
-from skmaxent._leverage._leave_one_out import HeldOut, held_out
+from skmaxent._leverage._leave_one_out import HeldOut, by_one_step, make_exact_fits
 from skmaxent._leverage._left_out_units import HeldOutScores, Units
-from skmaxent._leverage._sampled_inverse import N_GROUPS, SampledInverse, few_vectors
+from skmaxent._leverage._sampled_inverse import N_GROUPS, few_vectors
 from skmaxent._leverage._small_refits import SmallRefits
+from skmaxent._leverage._small_steps import small_units
 from skmaxent._model import _prediction
 from skmaxent._model._training_problem import TrainingProblem
+from skmaxent._model_selection._in_sample_scores import MeanAndError, in_sample_scores
 from skmaxent._model_selection._maxent_path import MaxentPath
 from skmaxent._model_selection._penalty_grid import PenaltyGrid
 from skmaxent._model_selection._selection import best_and_simplest
-from skmaxent._storage._block import Block
 from skmaxent._typing import Array
 
 # The largest number of exact fits without an observation at each C. There are none at Cs larger
@@ -34,9 +35,10 @@ MOST_REFITS, FAR_SMALL, FAR = 50, 2.0, 0.25
 # score and its standard error there differ from the interpolated ones by more than SMOOTH_ERROR or
 # NONSMOOTH_ERROR standard errors in sum, both halves of the interval are divided again. Where the
 # score is s standard errors below the best, the limit is larger by s times the second number, up to
-# the third. Standard errors smaller than that of the best score do not count.
+# the third. Standard errors smaller than that of the best score do not count. A half is divided too
+# if the error is more than MOST_AT_END times the limit at its other end, whose score may be better.
 STRIDE = 16
-SMOOTH_ERROR, NONSMOOTH_ERROR = (0.1, 0.033, 0.23), (0.03, 0.1, 0.5)
+SMOOTH_ERROR, NONSMOOTH_ERROR, MOST_AT_END = (0.1, 0.033, 0.23), (0.03, 0.1, 0.5), 2.0
 # Exact fits depend on the best score that is known. The first Cs are therefore those above at most
 # this share of all, in ascending order; lower ones follow in descending order.
 FIRST = 0.55
@@ -47,6 +49,9 @@ LOW = 25.0
 EARLY = 2, 4
 # Intervals beside the best C are divided if they have more than this number of steps of the grid.
 WIDE = 4
+# The largest number of Cs at which exact fits of small data are made together. Those at larger Cs
+# follow because there may be none, if the scores are far below the best.
+MOST_TOGETHER = 4
 # The powers of the number of nonzero coefficients by which the optimism is divided; the one whose
 # interpolated score is nearest halfway between two Cs is that of the Cs between them.
 POWERS = 0.0, 0.5, 1.0
@@ -61,13 +66,6 @@ MOST_RATIO, LEAST_RATIO = 2.0, 0.02
 MORE_VECTORS, MOST_BIAS = 4, 0.15
 # The number of groups of random vectors with which the bias of scores is removed.
 N_HALVES = 2
-# The largest number of entries of the logits of the rows at several Cs, 32 megabytes.
-ENTRIES_AT_A_TIME = 1 << 22
-
-# A function that returns the mean score and its standard error. Its arguments are log-probabilities
-# of the classes for each unit that is left out, (n_units, n_classes), the units, and a mask
-# (n_units,) of the units that do not count, because no other unit has their class.
-MeanAndError = Callable[[Array, Units, Array], tuple[float, float]]
 
 
 @dataclass
@@ -177,24 +175,26 @@ class ScoresOfPath:
             self.means[self._order], self.std_errs[self._order] = means, std_errs
             if np.isnan(means).all():
                 return
-            wanted = [rank for rank in best_and_simplest(means, std_errs) if rank not in final]
+            wanted = sorted(set(best_and_simplest(means, std_errs)) - final)
             if wanted:
-                self._finish(wanted[0])
-                final.add(wanted[0])
+                some = wanted if self._is_small else wanted[:1]
+                self._finish(some)
+                final.update(some)
             elif not self._score_all(self._middles_near(int(np.nanargmax(means)))):
                 return
             self._fill_between()
 
-    def _finish(self, rank: int) -> None:
-        """Repeat the fit at a rank up to the `tol` of the model, and compute its score again.
+    def _finish(self, ranks: list[int]) -> None:
+        """Repeat the fits at ranks up to the `tol` of the model, and compute their scores.
 
         If leverages are estimated from random vectors, there are more of them.
         """
-        self.repeat(int(self._order[rank]))
-        self._score_all({rank})
-        if self._is_sampled:
-            fit = self._fit(rank)
-            found, _ = self._scored(rank, fit, MORE_VECTORS * self._n_vectors, N_GROUPS)
+        for rank in ranks:
+            self.repeat(int(self._order[rank]))
+        self._score_all(set(ranks))
+        for rank in ranks if self._is_sampled else ():
+            held = self._held_out([rank], MORE_VECTORS * self._n_vectors, {rank: False})[rank]
+            found = self._found(held, N_GROUPS)
             with np.errstate(invalid="ignore"):
                 self._corrections[rank] = self._steps[:, rank] - found
             self._steps[:, rank], self._has_more[rank] = found, True
@@ -242,7 +242,10 @@ class ScoresOfPath:
         gaps = list(itertools.pairwise(knots))
         middles = [(low + high) // 2 for low, high in gaps]
         self._score_all({0})
-        self._fitted = self._in_sample_scores()
+        assert self._left_out is not None
+        self._fitted = in_sample_scores(
+            self.training, self.path, self._order, self.score, *self._left_out
+        )
         start = self._first_rank()
         self._score_all({rank for rank in (*knots, *middles) if rank >= start})
         self._score_all({*knots, *(middles[:1] if self._is_smooth else EARLY)}, -1)
@@ -254,15 +257,16 @@ class ScoresOfPath:
         while gaps:
             interpolated = self._interpolated()
             finer = []
+            gaps = [gap for gap in gaps if self._needs_middle(*gap)]
+            self._score_all({(low + high) // 2 for low, high in gaps})
             for low, high in gaps:
                 middle = (low + high) // 2
-                if middle == low or np.isinf(self._errors[high]) or self._are_low(low, high):
-                    continue
-                self._score_all({middle})
                 errors = np.abs(self._steps[:, middle] - interpolated[:, :, middle]).sum(axis=1)
                 self._curves[low : high + 1] = best = int(np.argmin(errors))
-                if not errors[best] <= self._largest_error(middle):
-                    finer += [(low, middle), (middle, high)]
+                for end in (low, high):
+                    most = min(self._largest_error(middle), MOST_AT_END * self._largest_error(end))
+                    if not errors[best] <= most:
+                        finer.append((min(end, middle), max(end, middle)))
             self._is_node |= self._has_leverages
             gaps = finer
         self._fill_between()
@@ -338,15 +342,18 @@ class ScoresOfPath:
         """The class of the interpolating curves. A cubic spline oscillates near kinks."""
         return CubicSpline if self._is_smooth else PchipInterpolator
 
-    def _are_low(self, *ranks: int) -> bool:
-        """Return whether scores at `ranks` need no others between: the best is `LOW` errors above.
+    def _needs_middle(self, low: int, high: int) -> bool:
+        """Return whether the score halfway between two ranks is to be computed.
 
-        Scores of nonsmooth penalties have kinks, and need others.
+        It is not far above the best C, nor if the best score is `LOW` errors above both scores of a
+        smooth penalty. Those of nonsmooth penalties have kinks.
         """
+        if high - low < 2 or np.isinf(self._errors[high]):
+            return False
         means, std_errs = self._steps
-        best = int(np.nanargmax(means))
+        best, ends = int(np.nanargmax(means)), [low, high]
         limits = means[best] - LOW * np.maximum(std_errs, std_errs[best])
-        return self._is_smooth and bool((means[[*ranks]] < limits[[*ranks]]).all())
+        return not (self._is_smooth and bool((means[ends] < limits[ends]).all()))
 
     def _score_all(self, ranks: set[int], order: int = 1) -> bool:
         """Compute the scores at those of `ranks` that exist and have no leverages yet.
@@ -357,29 +364,15 @@ class ScoresOfPath:
         n = len(self._order)
         known = np.flatnonzero(self._has_leverages).tolist()
         missing = sorted(ranks.intersection(range(n)).difference(known))
-        for rank in missing[::order]:
-            self._score(rank)
+        together = MOST_TOGETHER if self._is_small else 1
+        for first in range(0, len(missing), together):
+            self._score(missing[::order][first : first + together])
         return bool(missing)
 
-    def _in_sample_scores(self) -> Array:
-        """Return the in-sample scores and their standard errors at all ranks, (2, n_ranks)."""
-        assert self._left_out is not None
-        units, is_single = self._left_out
-        blocks, path, to_problem = self.training.blocks, self.path, self.training.columns.to_problem
-        n, R = blocks.n_samples, blocks.n_logits
-        step = max(1, ENTRIES_AT_A_TIME // (n * R))
-        found = []
-        for start in range(0, len(self._order), step):
-            some = self._order[start : start + step]
-            pairs = [to_problem(path.coefs[at], path.intercepts[at]) for at in some]
-            coef = np.concatenate([pair[0] for pair in pairs]).astype(float)
-            intercept = np.concatenate([pair[1] for pair in pairs]).astype(float)
-            logits = np.empty((len(coef), n))
-            blocks.map_reduce(_write_logits, coef, intercept, R, logits)
-            for Z in logits.reshape(-1, R, n):
-                log_proba = _prediction.log_softmax(Z.T.copy(), 1)
-                found.append(self.score(log_proba[units.row], units, is_single))
-        return np.array(found).T
+    @cached_property
+    def _is_small(self) -> bool:
+        """Whether exact fits at several Cs are made together."""
+        return SmallRefits.suits(self._fit(0).training.problem)
 
     @property
     def _n_vectors(self) -> int:
@@ -389,58 +382,70 @@ class ScoresOfPath:
         """
         return few_vectors(self.training.problem.objective.likelihood.n_free)
 
-    def _score(self, rank: int) -> None:
-        """Compute the score at a rank from leverages and exact fits."""
-        fit, n_vectors = self._fit(rank), self._n_vectors
-        is_far = self._is_far(rank, fit)
-        while True:
-            found, held = self._scored(rank, fit, n_vectors, N_HALVES, is_far=is_far)
+    def _score(self, ranks: list[int]) -> None:
+        """Compute the scores at some ranks from leverages, and from exact fits made together."""
+        are_far = {rank: self._is_far(rank) for rank in ranks}
+        for rank, held in self._held_out(ranks, self._n_vectors, are_far).items():
+            found, has_more = self._found(held, N_HALVES, is_far=are_far[rank]), False
             mean, std_err = self._mean_and_error(held.scores)
-            if abs(found[0] - mean) <= MOST_BIAS * std_err or n_vectors > self._n_vectors:
-                break
-            n_vectors *= MORE_VECTORS
-        units, scores = held.units, held.scores
-        if not is_far:
-            self._best = max(self._best, scores.mean(scores.log_scores))
-            self._errors[rank] = held.error
-            some = held.refitted
-            by_step = scores.by_one_step(some)
-            self._carried = some, units.change[some], by_step - scores.log_proba[some]
-        self._has_more[rank] = n_vectors > self._n_vectors
-        count = np.where(scores.is_single, 0.0, units.count)
-        self._sizes[rank] = count @ np.square(units.change) / max(float(count.sum()), 1e-300)
-        self._is_sampled = isinstance(held.leverages.inverse, SampledInverse)
-        self.n_refits[self._order[rank]] = held.refits.n_fits
-        self._steps[:, rank] = found
-        self.n_leverages += not self._has_leverages[rank]
-        self._has_leverages[rank] = True
+            if abs(found[0] - mean) > MOST_BIAS * std_err:
+                held = self._held_out([rank], MORE_VECTORS * self._n_vectors, are_far)[rank]
+                found, has_more = self._found(held, N_HALVES, is_far=are_far[rank]), True
+            self._note(rank, held, is_far=are_far[rank])
+            self._steps[:, rank], self._has_more[rank] = found, has_more
 
-    def _scored(
-        self, rank: int, fit: FittedRows, n_vectors: int, n_groups: int, *, is_far: bool = False
-    ) -> tuple[Array, HeldOut]:
-        """Return the mean score at a rank and its standard error, and the held-out scores.
+    def _held_out(
+        self, ranks: list[int], n_vectors: int, are_far: dict[int, bool]
+    ) -> dict[int, HeldOut]:
+        """Return held-out scores at ranks; there are no exact fits if `are_far` is true.
 
-        Random vectors, if there are any, are in `n_groups` groups. If `is_far`, no exact fits are
-        made.
+        `n_vectors` is the number of random vectors, if there are any.
         """
-        nearest = min(self._shifts, key=lambda other: abs(other - rank), default=rank)
-        shifts = self._shifts[rank] = dict(self._shifts.get(nearest, {}))
-        held: HeldOut = held_out(
-            fit,
-            weights="frequency",
-            max_refits=0 if is_far else MOST_REFITS,
-            refuse_single=False,
-            refit_tolerance=REFIT_TOLERANCE,
-            n_vectors=n_vectors,
-            refits_sampled=False,
-            best=self._best,
-            shifts=shifts,
-        )
+        fits = [self._fit(rank) for rank in ranks]
+        units = small_units(fits) if self._is_small else [None] * len(fits)
+        found = {}
+        for rank, fit, of_fit in zip(ranks, fits, units, strict=True):
+            nearest = min(self._shifts, key=lambda other: abs(other - rank), default=rank)
+            found[rank] = by_one_step(
+                fit,
+                weights="frequency",
+                max_refits=0 if are_far[rank] else MOST_REFITS,
+                refuse_single=False,
+                refit_tolerance=REFIT_TOLERANCE,
+                n_vectors=n_vectors,
+                refits_sampled=False,
+                shifts=dict(self._shifts.get(nearest, {})),
+                units=of_fit,
+            )
+        make_exact_fits(list(found.values()), self._best)
+        self._shifts |= {rank: held.refits.shifts for rank, held in found.items()}
+        return found
+
+    def _found(self, held: HeldOut, n_groups: int, *, is_far: bool = False) -> Array:
+        """Return the mean of held-out scores and its standard error, (2,).
+
+        Random vectors, if there are any, are in `n_groups` groups.
+        """
         self._left_out = held.units, held.scores.is_single
         if is_far:
             self._carry_errors(held)
-        found, _ = held.jackknife(fit, "frequency", self._mean_and_error, n_groups)
-        return found, held
+        return held.jackknife("frequency", self._mean_and_error, n_groups)[0]
+
+    def _note(self, rank: int, held: HeldOut, *, is_far: bool) -> None:
+        """Remember what held-out scores at a rank tell about those at other ranks."""
+        units, scores = held.units, held.scores
+        if not is_far:
+            self._best = max(self._best, scores.mean(scores.log_scores))
+            self._errors[rank] = held.choice.error
+            some = held.choice.refitted
+            by_step = scores.by_one_step(some)
+            self._carried = some, units.change[some], by_step - scores.log_proba[some]
+        count = np.where(scores.is_single, 0.0, units.count)
+        self._sizes[rank] = count @ np.square(units.change) / max(float(count.sum()), 1e-300)
+        self._is_sampled = held.is_sampled
+        self.n_refits[self._order[rank]] = held.refits.n_fits
+        self.n_leverages += not self._has_leverages[rank]
+        self._has_leverages[rank] = True
 
     def _fit(self, rank: int) -> FittedRows:
         """Return the fit at a rank, with its rows."""
@@ -464,18 +469,15 @@ class ScoresOfPath:
         log_proba = held.scores.log_proba
         log_proba[units] = _prediction.log_softmax(log_proba[units] - ratio[:, None] * errors, 1)
 
-    def _is_far(self, rank: int, fit: FittedRows) -> bool:
-        """Return whether a score at a smaller C is so much below the best that this one is too.
-
-        `fit` is the fit at the rank.
-        """
+    def _is_far(self, rank: int) -> bool:
+        """Return whether a score at a smaller C is so much below the best that this one is too."""
         means, std_errs = self._steps
         known = self._has_leverages.nonzero()[0]
         if not len(known):
             return False
         best = known[np.argmax(means[known])]
         between = known[(known > best) & (known < rank)]
-        far = FAR_SMALL if SmallRefits.suits(fit.training.problem) else FAR
+        far = FAR_SMALL if self._is_small else FAR
         limits = means[best] - far * np.maximum(std_errs[between], std_errs[best])
         return bool((means[between] < limits).any())
 
@@ -483,16 +485,3 @@ class ScoresOfPath:
         """Return the mean of held-out scores, and its standard error."""
         assert self._left_out is not None
         return self.score(scores.log_proba, *self._left_out)
-
-
-def _write_logits(block: Block, coef: Array, intercept: Array, R: int, out: Array) -> tuple[Array]:
-    """Write the logits of several models, offsets included, for the rows of a block (a kernel).
-
-    `coef`, `intercept` and `out` have R rows for each model, and `out` a column for each row of
-    data. The result is not used; `map_reduce` needs one.
-    """
-    Z = block.logits_without_offset(coef, intercept)
-    if block.offset is not None:
-        Z.reshape(-1, R, Z.shape[1])[:] += block.offset.T
-    out[:, block.start : block.stop] = Z
-    return (np.zeros(()),)

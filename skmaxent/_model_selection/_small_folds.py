@@ -62,7 +62,7 @@ class SmallFolds:
         penalty = problem.standardised(training.problem_terms, 1.0).whole_penalty()
         self._penalty = cast(Elementwise, penalty)
         weights = weights / self._totals[:, None]
-        self._batch = SmallBatch(problem.objective, weights, sizes, self._penalty)
+        self._batch = SmallBatch(problem.objective, weights, sizes, [self._penalty])
         self._n_points = NONSMOOTH_POINTS if self._penalty.l1.any() else SMOOTH_POINTS
 
     def fit(self, grid: PenaltyGrid, model: MaxentClassifier) -> list[MaxentPath | None]:

@@ -7,7 +7,7 @@ from skmaxent._solvers._preconditioned import Evaluation, PreconditionedProblem
 from skmaxent._solvers._predicted_path import PredictedPath, polynomial_factors
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._record import Outcome, Record
-from skmaxent._solvers._small import TOL_WITH_RIDGE
+from skmaxent._solvers._small import TOL_WITH_RIDGE, SmallRows
 from skmaxent._solvers._small_batch import SmallBatch, suits_small_batch
 from skmaxent._solvers._small_nonsmooth import MOST_STRENGTH
 from skmaxent._solvers._solution import (
@@ -39,6 +39,7 @@ __all__ = [
     "Problem",
     "Record",
     "SmallBatch",
+    "SmallRows",
     "Solution",
     "Status",
     "conjugate_gradients",

@@ -16,6 +16,7 @@ subgradient of least length.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,7 +51,7 @@ class Points:
     Attributes
     ----------
     which : ndarray of int, shape (m,)
-        For each problem, the row of its weights.
+        For each problem, the row of its weights, which has a penalty too.
     strength : ndarray of shape (m,)
         Factors of the penalties.
     W : ndarray of shape (m, p)
@@ -108,8 +109,10 @@ class SmallBatch:
         Weights of the rows, which sum to one.
     sizes : ndarray of shape (n_weights,)
         Effective sample sizes.
-    penalty : Elementwise
-        The penalty of strength one, without bounds, for θ of shape (R, width).
+    penalties : sequence of Elementwise
+        Penalties without bounds, for θ of shape (R, width). They have the same target.
+    penalty_of : ndarray of int, shape (n_weights,), optional
+        The position of the penalty for each row of weights. The default is the first penalty.
 
     Attributes
     ----------
@@ -117,6 +120,8 @@ class SmallBatch:
         The means of the targets.
     means : ndarray of shape (n_weights, width)
         The means of the standardised columns.
+    held : ndarray of bool, shape (p,)
+        The coefficients that stay zero, because the minimum does not determine them.
     """
 
     def __init__(
@@ -124,7 +129,8 @@ class SmallBatch:
         objective: MultinomialObjective,
         weights: Array,
         sizes: Array,
-        penalty: Elementwise,
+        penalties: Sequence[Elementwise],
+        penalty_of: Array | None = None,
     ) -> None:
         self._rows = rows = objective.computed_once(SmallRows)
         self._likelihood = objective.likelihood
@@ -137,19 +143,23 @@ class SmallBatch:
         self._target_offsets = np.zeros(len(weights))
         if rows.offset is not None:
             self._target_offsets = np.einsum("fkn,kn->f", weighted, rows.offset)
-        self._penalty = flat = FlatPenalty(penalty, self._shape)
-        # Some coefficients stay zero, because the minimum does not determine them: those of columns
-        # of zeros, and of the last logit, if it is redundant, those without a penalty.
+        flat = [FlatPenalty(penalty, self._shape) for penalty in penalties]
+        of_weights = np.zeros(len(weights), np.intp) if penalty_of is None else penalty_of
+        self._l1 = np.array([each.l1 for each in flat])[of_weights]
+        self._ridge = np.array([each.ridge for each in flat])[of_weights]
+        self.target = flat[0].target
+        # The minimum does not determine the coefficients of columns of zeros and, if the last logit
+        # is redundant, those of this logit that have no penalty.
         held = np.zeros(self._shape, dtype=bool)
         held[:, ~objective.standardisation.is_free] = True
         if objective.likelihood.is_coupled:
-            held[-1] |= ~(flat.l1 + flat.ridge).reshape(R, width).any(axis=0)
-        self._held = held.ravel()
+            held[-1] |= ~(flat[0].l1 + flat[0].ridge).reshape(R, width).any(axis=0)
+        self.held = held.ravel()
 
     @property
     def _n_together(self) -> int:
         """The number of problems that are minimised together."""
-        n, p = self._weights.shape[1], len(self._held)
+        n, p = self._weights.shape[1], len(self.held)
         return max(1, ENTRIES_TOGETHER // max(self._shape[0] * n, p * p))
 
     def null(self) -> Array:
@@ -158,9 +168,9 @@ class SmallBatch:
         theta[..., -1] = [self._likelihood.null_intercept(share) for share in self.shares]
         if self._likelihood.is_coupled:
             theta[..., -1] -= theta[:, -1:, -1]
-        return np.where(self._held, 0.0, theta.reshape(len(theta), -1))
+        return np.where(self.held, 0.0, theta.reshape(len(theta), -1))
 
-    def _at(self, which: Array, strength: Array, W: Array) -> Points:
+    def at(self, which: Array, strength: Array, W: Array) -> Points:
         """Evaluate problems at W; the arguments are those of `Points`."""
         rows, (R, width), m = self._rows, self._shape, len(W)
         Z = (W.reshape(m * R, width) @ rows.columns).reshape(m, R, -1)
@@ -171,21 +181,21 @@ class SmallBatch:
         normaliser = self._likelihood.probabilities(P).reshape(m, -1)
         value = np.einsum("mn,mn->m", normaliser, self._weights[which])
         value -= np.einsum("mp,mp->m", W, self._target_means[which]) + self._target_offsets[which]
-        value += self._penalty_at(strength, W)
+        value += self._penalty_at(which, strength, W)
         by_problem = P.reshape(R, m, -1).transpose(1, 0, 2)
         return Points(which, strength, W, Z, by_problem, normaliser, value)
 
-    def _penalty_at(self, strength: Array, W: Array) -> Array:
+    def _penalty_at(self, which: Array, strength: Array, W: Array) -> Array:
         """Return the penalties of W, (m,)."""
-        l1, ridge = self._strengths(strength)
-        half = 0.5 * ridge * np.square(W - self._penalty.target)
+        l1, ridge = self.strengths(which, strength)
+        half = 0.5 * ridge * np.square(W - self.target)
         return np.asarray((l1 * np.abs(W) + half).sum(axis=1))
 
-    def _strengths(self, strength: Array) -> tuple[Array, Array]:
+    def strengths(self, which: Array, strength: Array) -> tuple[Array, Array]:
         """Return the strengths of the L1 penalty and of the ridge, each of shape (m, p)."""
         return (
-            np.minimum(self._penalty.l1 * strength[:, None], STRONGEST),
-            np.minimum(self._penalty.ridge * strength[:, None], STRONGEST),
+            np.minimum(self._l1[which] * strength[:, None], STRONGEST),
+            np.minimum(self._ridge[which] * strength[:, None], STRONGEST),
         )
 
     def minimise(
@@ -204,7 +214,7 @@ class SmallBatch:
         ends, n_iter = W.copy(), np.zeros(len(W), dtype=np.int32)
         for first in range(0, len(W), self._n_together):
             index = np.arange(first, min(first + self._n_together, len(W)))
-            here = self._at(which[index], strength[index], W[index])
+            here = self.at(which[index], strength[index], W[index])
             for number in range(1, max_iter + 1):
                 here, distance, is_lower = self._after_step(here)
                 done = distance <= tol
@@ -215,6 +225,12 @@ class SmallBatch:
                 here, index = here.at(others), index[others]
         return ends, n_iter
 
+    def logits(self, W: Array, rows: Array) -> Array:
+        """Return the logits (m, R) of a row for each of W, offsets included; `rows` is (m,)."""
+        at = self._rows
+        Z = np.einsum("mkj,mj->mk", W.reshape(len(W), *self._shape), at.by_row[rows])
+        return np.asarray(Z if at.offset is None else Z + at.offset[:, rows].T)
+
     def _after_step(self, here: Points) -> tuple[Points, Array, Array]:
         """Return the points after a Newton step, and bounds on their distances to the optima.
 
@@ -224,7 +240,7 @@ class SmallBatch:
         """
         with np.errstate(all="ignore"):
             end, length, decrease = self._model_minima(here)
-            there = self._at(here.which, here.strength, end)
+            there = self.at(here.which, here.strength, end)
             change = self._largest_change(here, there)
             share = np.divide(np.expm1(change) - change, change, where=change > 0.0, out=0 * change)
             distance = self._roots(there) * np.exp(0.5 * change) * share * length
@@ -233,7 +249,7 @@ class SmallBatch:
             t, bad = 0.25, np.flatnonzero(~is_lower)
             while len(bad) and t >= LEAST_SHARE:
                 W = here.W[bad] + t * (end[bad] - here.W[bad])
-                trial = self._at(here.which[bad], here.strength[bad], W)
+                trial = self.at(here.which[bad], here.strength[bad], W)
                 good = trial.value <= here.value[bad] - ENOUGH * t * decrease[bad]
                 there.put(bad[good], trial.at(good))
                 distance[bad], is_lower[bad[good]] = np.inf, True
@@ -267,12 +283,12 @@ class SmallBatch:
         decrease : ndarray of shape (m,)
             The decreases of the models plus penalties, at least zero.
         """
-        gradient, A = self._derivatives(here)
-        l1, ridge = self._strengths(here.strength)
-        p = len(self._held)
+        gradient, A = self.derivatives(here)
+        l1, ridge = self.strengths(here.which, here.strength)
+        p = len(self.held)
         A[:, np.arange(p), np.arange(p)] += ridge
-        slope = gradient + ridge * (here.W - self._penalty.target)
-        end, is_found = _minima(A, slope, l1, here.W, self._held)
+        slope = gradient + ridge * (here.W - self.target)
+        end, is_found = _minima(A, slope, l1, here.W, self.held)
         for i in np.flatnonzero(~is_found).tolist():
             end[i] = self._minimum_by_pivots(A[i], slope[i], l1[i], here.W[i])
         step = end - here.W
@@ -284,14 +300,14 @@ class SmallBatch:
     def _minimum_by_pivots(self, A: Array, slope: Array, l1: Array, W: Array) -> Array:
         """Return what `_minima` returns for a single problem, by `PivotSearch`."""
         A, none, p = A.copy(), np.full((1, len(W)), np.inf), len(W)
-        A[self._held, self._held] = 0.0
+        A[self.held, self.held] = 0.0
         l1, zero = l1[None], np.zeros((1, p))
         flat = FlatPenalty(Elementwise(l1, zero, zero, -none, none), (1, p))
         search = PivotSearch(A, slope, W, flat, W)
         search.run(max_pivots(p))
         return search.W
 
-    def _derivatives(self, here: Points) -> tuple[Array, Array]:
+    def derivatives(self, here: Points) -> tuple[Array, Array]:
         """Return the gradients (m, p) and the Hessians (m, p, p) of the losses."""
         rows, (R, width), m = self._rows, self._shape, len(here.W)
         weights = self._weights[here.which]
@@ -308,6 +324,46 @@ class SmallBatch:
 def _times(A: Array, X: Array) -> Array:
     """Return the products of matrices (m, p, p) with vectors (m, p)."""
     return np.asarray((A @ X[..., None])[..., 0])
+
+
+def _solutions(A: Array, which: Array, free: Array, right: Array) -> tuple[Array, Array]:
+    """Solve linear systems A X = b for some coefficients; return X and the products A X.
+
+    Parameters
+    ----------
+    A : ndarray of shape (m, p, p)
+        Positive semidefinite matrices; a share of their diagonals is added to them.
+    which : ndarray of int, shape (n,)
+        The matrix of each system.
+    free : ndarray of bool, shape (n, p)
+        The coefficients and the equations of each system. The other coefficients are zero.
+    right : ndarray of shape (n, p)
+        The right-hand sides b.
+
+    Returns
+    -------
+    X, AX : ndarray of shape (n, p)
+    """
+    p, width = A.shape[1], max(int(free.sum(axis=1).max()), 1)
+    if 2 * width > p:
+        B = A if len(which) == len(A) else A[which]
+        X = _solved(B, free, right)
+        return X, _times(B, X)
+    # The free coefficients of each system, and others that make their numbers equal.
+    index, at = np.argsort(~free, axis=1)[:, :width], np.arange(len(which))[:, None]
+    B = A[which[:, None], index]
+    square = B[at[:, :, None], np.arange(width)[:, None], index[:, None]]
+    x, X = _solved(square, free[at, index], right[at, index]), np.zeros(right.shape)
+    X[at, index] = x
+    return X, (x[:, None] @ B)[:, 0]
+
+
+def _solved(A: Array, free: Array, right: Array) -> Array:
+    """Return the X of `_solutions` for a matrix A (n, p, p) of each system; b is zero elsewhere."""
+    place = np.arange(A.shape[1])
+    M = np.where(free[:, :, None] & free[:, None], A, 0.0)
+    M[:, place, place] += np.where(free, REGULARISATION * np.maximum(A[:, place, place], 0.0), 1.0)
+    return np.asarray(np.linalg.solve(M, right[..., None])[..., 0])
 
 
 def _minima(A: Array, slope: Array, l1: Array, W: Array, held: Array) -> tuple[Array, Array]:
@@ -343,16 +399,13 @@ def _minima(A: Array, slope: Array, l1: Array, W: Array, held: Array) -> tuple[A
     free = (is_smooth | (sign != 0.0)) & ~held
     ends, is_found, open_ = W.copy(), np.zeros(m, dtype=bool), np.arange(m)
     for number in range(MAX_GUESSES):
-        B = A if len(open_) == m else A[open_]
-        M = np.where(free[:, :, None] & free[:, None, :], B, 0.0)
-        M[:, place, place] += np.where(free, REGULARISATION * size[open_], 1.0)
         right = np.where(free, b[open_] - l1[open_] * sign, 0.0)
         try:
-            X = np.linalg.solve(M, right[..., None])[..., 0]
+            X, AX = _solutions(A, open_, free, right)
         except np.linalg.LinAlgError:  # rows without curvature
             break
         ends[open_] = X + fixed[open_]
-        pull = size[open_] * X + b[open_] - _times(B, X)
+        pull = size[open_] * X + b[open_] - AX
         excess = np.abs(pull) - l1[open_]
         new_free = (is_smooth[open_] | ((excess > 0.0) & (sign * pull >= 0.0))) & ~held
         new_sign = np.where(is_smooth[open_] | ~new_free, 0.0, np.sign(pull))

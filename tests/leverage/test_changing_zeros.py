@@ -53,3 +53,19 @@ def test_both_coefficients_of_opposite_columns_may_become_zero(C):
         exact.append(without.predict_log_proba(X[[i]])[0, y[i]])
     scores = leave_one_out(clf, X, y, max_refits=0)
     assert abs(scores.log_score - np.mean(exact)) < 1e-4
+
+
+def test_many_zeros_change_if_there_are_more_coefficients_than_rows():
+    """Without these changes, the errors would be ten times as large."""
+    rng = np.random.default_rng(12)
+    X, coef = rng.normal(size=(250, 120)), 0.15 * rng.normal(size=(3, 120))
+    y = (X @ coef.T + rng.gumbel(size=(250, 3))).argmax(axis=1)
+    clf = MaxentClassifier(C=0.15, l1_ratio=1.0, tol=1e-6).fit(X, y)
+    scores = leave_one_out(clf, X, y, max_refits=0)
+    errors = []
+    for i in range(0, len(y), 5):
+        kept = np.arange(len(y)) != i
+        exact = MaxentClassifier(C=0.15, l1_ratio=1.0).fit(X[kept], y[kept])
+        errors.append(scores.log_proba[i, y[i]] - exact.predict_log_proba(X[[i]])[0, y[i]])
+    assert np.mean(np.abs(errors)) < 0.005
+    assert abs(np.mean(errors)) < 0.1 * scores.log_score_std_err
