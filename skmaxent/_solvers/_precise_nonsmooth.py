@@ -300,5 +300,10 @@ class _Search:
     def outcome(self, status: Status, record: Record) -> Outcome:
         """Return the outcome of the fit at θ."""
         point = point_of(self._loss, self.theta, self.state, self._home)
-        coefficients = self._loss.columns.coefficients(self.theta)
-        return Outcome(point, self.value, status, record.history, coefficients)
+        coef, intercept = self._loss.columns.coefficients(self.theta)
+        if self._problem.objective.likelihood.is_coupled:
+            # The intercepts of all fits sum to zero for the columns of the objective.
+            mean = point.theta[:, -1].mean()
+            point.theta[:, -1] -= mean
+            intercept = intercept - mean
+        return Outcome(point, self.value, status, record.history, (coef, intercept))
