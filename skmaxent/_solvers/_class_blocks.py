@@ -142,12 +142,12 @@ class _SampledRows:
         self._n_rows = max(LEAST_ROWS, int(ROWS_PER_COLUMN * (d + 1)))
         spread = float(single.likelihood.curvature_trace(self.probabilities) @ self.weights)
         inverse = 1.0 / (np.append(single.penalty.strength, 0.0) + max(spread, 1e-30))
+        inverse = inverse.astype(np.float32)
         # ‖x̃_i‖² of all rows.
         self._sizes = np.empty(rows)
         for start in range(0, rows, ROWS_AT_A_TIME):
             part = slice(start, start + ROWS_AT_A_TIME)
-            squares = np.square(self._standardised(part), dtype=np.float64)
-            self._sizes[part] = squares @ inverse
+            self._sizes[part] = np.square(self._standardised(part)) @ inverse
         # Rows that overflow in float32 are never drawn. Only rows of negligible weight can.
         self._sizes[~np.isfinite(self._sizes)] = 0.0
         self.starts = np.random.default_rng(seed).random(len(self.probabilities) + 1)

@@ -11,7 +11,7 @@ import numpy as np
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Tangent
 from skmaxent._solvers._conjugate_gradients import conjugate_gradients
-from skmaxent._solvers._preconditioners import curvature_moments
+from skmaxent._solvers._curvature_moments import curvature_moments
 from skmaxent._solvers._quadratic import (
     DenseModel,
     KroneckerModel,

@@ -26,6 +26,7 @@ from scipy.linalg import lapack
 
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._solvers._curvature_moments import curvature_moments, squares_about
 from skmaxent._storage._arrays import EPS
 from skmaxent._storage._block import Block
 from skmaxent._storage._vectors import product
@@ -160,16 +161,7 @@ def _missing_variance(sample: MultinomialObjective) -> Array:
 def _squares(block: Block, center: Array) -> tuple[Array]:
     """Return the weighted sums of squares of the columns about `center`, (d,), of a block."""
     weights = block.weights_or_ones()
-    return (_squares_about(block, weights, center),)
-
-
-def _squares_about(block: Block, weights: Array, center: Array) -> Array:
-    """Return the sums of squares of the columns about `center`, (d,), with `weights` (rows,)."""
-    squares = block.squares(weights)
-    if not center.any():
-        return squares
-    sums = block.weighted_sums(weights[None, :])[0]
-    return (squares - 2 * center * sums + center**2 * weights.sum()).clip(0.0)
+    return (squares_about(block, weights, center),)
 
 
 def _cholesky(H: Array) -> Array:
@@ -219,13 +211,16 @@ class KroneckerPreconditioner:
         objective, varying = point.objective, point.objective.varying
         self._fit_intercept = objective.fit_intercept
         probabilities = point.probabilities
+        single = len(varying) >= FLOAT32_COLUMNS and objective.tolerates_float32
         # If all rows have the same probabilities, the Hessian has exactly this form.
         self.is_exact = full and probabilities.are_common
         if probabilities.are_common and not full:
             curvature, shares = probabilities.common_moments()
             covariance, total = varying.astype(float), 1.0
         else:
-            curvature, shares, covariance, total = curvature_moments(point, sample, full=full)
+            curvature, shares, covariance, total = curvature_moments(
+                point, sample, full=full, single=single
+            )
         curvature = np.maximum(curvature, 1e-10 * max(curvature.max(), LEAST_CURVATURE))
         self._is_coupled = objective.likelihood.is_coupled
         alpha, _ = objective.likelihood.simplex_curvature(curvature, shares)
@@ -258,8 +253,7 @@ class KroneckerPreconditioner:
         h /= sums
         if full:
             T = column[:, None] * T
-            is_single = len(T) >= FLOAT32_COLUMNS and objective.tolerates_float32
-            self._T = T.astype(np.float32) if is_single else T
+            self._T = T.astype(np.float32) if single else T
         else:
             inverse *= column**2
         self._inverse, self._h = np.asfortranarray(inverse), np.asfortranarray(h)
@@ -458,42 +452,3 @@ def inverse_root(matrix: Array, diagonal: Array | float) -> Array:
     total.flat[:: len(total) + 1] += diagonal
     inverse, _ = lapack.dtrtri(_cholesky(total), lower=True, overwrite_c=True)
     return np.asarray(inverse)
-
-
-def curvature_moments(
-    point: Point, sample: MultinomialObjective, *, full: bool
-) -> tuple[Array, Array, Array, float]:
-    """Return moments over the rows of `sample`, from which a Kronecker product is computed.
-
-    Parameters
-    ----------
-    point : Point
-        Where the probabilities p are taken.
-    sample : MultinomialObjective
-    full : bool
-        Whether to return products of columns, not only squares.
-
-    Returns
-    -------
-    curvature, shares : ndarray of shape (R,)
-        The means of p (1 - p) and of p.
-    squares : ndarray of shape (d,), or (d, d) with `full`
-        The sums of the squares of the standardised columns, or of their products, with the row
-        weights s_i Σ_k p_k (1 - p_k).
-    total : float
-        The sum of these weights.
-    """
-    curvature, shares, squares, total = point.map_reduce(_curvature_moments, full, over=sample)
-    return curvature / sample.total_weight, shares / sample.total_weight, squares, float(total)
-
-
-def _curvature_moments(context: KernelContext, full: bool) -> KernelResult:
-    """Return the sums of `curvature_moments` over the rows of a block."""
-    P, weights, columns = context.probabilities, context.weights, context.model.standardisation
-    curvature, shares = (P * (1.0 - P)) @ weights, P @ weights
-    spread = context.likelihood.curvature_trace(P) * weights
-    if full:
-        squares = columns.scatter(context.block, spread.astype(np.float64))
-    else:
-        squares = _squares_about(context.block, spread, columns.center) / columns.scale**2
-    return curvature, shares, squares, spread.sum()

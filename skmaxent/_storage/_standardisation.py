@@ -90,11 +90,19 @@ class Standardisation:
         out[-1] = self.fit_intercept
         return out
 
-    def scatter(self, block: Block, weights: Array) -> Array:
+    def scatter(self, block: Block, weights: Array, *, single: bool = False) -> Array:
         """Return the scatter matrix Σ_i weights_i x̃_i x̃_iᵀ of a block, for weights (rows,).
 
-        The result is a float64 array of shape (n_features, n_features).
+        The result (n_features, n_features) is float64. With `single`, that of dense rows is
+        float32; they are standardised in float64 before.
         """
+        if single and not block.is_sparse:
+            rows = block.dense()
+            rows -= self.center
+            rows *= np.sqrt(weights)[:, None]
+            rows /= self.scale
+            rows = rows.astype(np.float32)
+            return rows.T @ rows
         squares = block.scatter(weights, self.center)
         if self._is_scaled:
             squares /= np.multiply.outer(self.scale, self.scale)

@@ -68,6 +68,25 @@ METRICS = {
 }
 
 
+def test_wide_covariances_in_float32_are_of_standardised_columns():
+    # Squares of the raw columns, and of the columns before they are centred, have no digits left in
+    # float32, and some overflow.
+    rng = np.random.default_rng(3)
+    d = _preconditioners.FLOAT32_COLUMNS
+    scale = 10.0 ** rng.uniform(-25.0, 25.0, d)
+    X = (rng.normal(size=(600, d)) + 1e4) * scale
+    y = np.arange(600) % 3
+    center, scale = X.mean(axis=0), X.std(axis=0)
+    objective = problem(X, y, 3, strength=0.01, center=center, scale=scale)
+    assert objective.tolerates_float32
+    point = null_point(objective, column_moments(objective.blocks, objective.likelihood))
+    preconditioner = KroneckerPreconditioner(point, objective)
+    direction = rng.normal(size=objective.shape)
+    direction -= direction.mean(axis=0)
+    back = preconditioner.solve(point.hessian_product(direction))
+    np.testing.assert_allclose(back, direction, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("name", METRICS)
 def test_the_inverse_metric_is_symmetric_positive_and_keeps_the_sum_zero(name):
     rng = np.random.default_rng(13)
