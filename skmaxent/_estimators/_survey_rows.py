@@ -10,6 +10,7 @@ from sklearn.utils import _safe_indexing
 
 from skmaxent._estimators._inference_kinds import InferenceOptions, UserData
 from skmaxent._inference._survey_design import SurveyDesign, sampling_weights, units_of
+from skmaxent._input._arguments import check_type
 from skmaxent._input._validation import check_offset, is_no_offset
 from skmaxent._storage._cluster import refuse_dask
 from skmaxent._storage._place import to_host
@@ -44,10 +45,7 @@ def rows_of_survey(
                 "rows out of X and y."
             )
         return data, options
-    if not isinstance(design, SurveyDesign):
-        raise TypeError(
-            f"design must be a SurveyDesign, found an object of type {type(design).__name__}."
-        )
+    check_type("design", design, SurveyDesign, "a SurveyDesign")
     _refuse_others(options)
     refuse_dask("infer with a design", *data)
     data = data.on_host()

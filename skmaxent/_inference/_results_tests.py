@@ -12,7 +12,7 @@ from skmaxent._inference._score_tests import read_columns, score_tests
 from skmaxent._inference._tables import chi2_table
 from skmaxent._inference._terms import Terms
 from skmaxent._inference._wild_bootstrap import wild_bootstrap_test
-from skmaxent._input._arguments import check_choice
+from skmaxent._input._arguments import check_choice, check_type
 from skmaxent._typing import RandomState
 
 if TYPE_CHECKING:
@@ -85,10 +85,7 @@ class TestMethods(RestrictionTests):
             return chi2_table(tests)
         if features is not None:
             raise ValueError("give other, or features to leave out, not both; found both.")
-        if not isinstance(other, TestMethods):
-            raise TypeError(
-                f"other must be results of infer, found an object of type {type(other).__name__}."
-            )
+        check_type("other", other, TestMethods, "results of infer")
         other._validity.check_nonrobust_tests("likelihood-ratio tests")
         return chi2_table([("other", *self._likelihood.ratio_to(other._likelihood))])
 

@@ -20,6 +20,15 @@ def check_flag(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be True or False, found {value!r}.")
 
 
+def check_type(name: str, value: Any, expected: type, what: str) -> None:
+    """Raise TypeError unless the argument `name` is an object of the type `expected`.
+
+    `what` is what it must be, in the message.
+    """
+    if not isinstance(value, expected):
+        raise TypeError(f"{name} must be {what}, found an object of type {type(value).__name__}.")
+
+
 def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
     """Raise ValueError unless the argument `name` is one of the texts `choices`."""
     if not isinstance(value, str) or value not in choices:

@@ -12,6 +12,7 @@ from skmaxent._inference._calibration_table import calibration_table
 from skmaxent._inference._goodness_of_fit import Outcomes
 from skmaxent._inference._results import InferenceResults
 from skmaxent._input import _validation
+from skmaxent._input._arguments import check_type
 from skmaxent._model_selection._calibration import probabilities_and_shares
 from skmaxent._plotting._axes import LITERAL_TEXT, class_colours, panel_axes, panels_in_row
 from skmaxent._typing import Array
@@ -97,6 +98,7 @@ class ClassCalibrationDisplay:
         ValueError
             As `InferenceResults.calibration`, and if `ax` has not one of the axes for each class.
         """
+        check_type("results", results, InferenceResults, "results of infer")
         table = results.calibration(n_bins=n_bins, strategy=strategy, conf_level=conf_level)
         return cls(table, conf_level=conf_level).plot(ax=ax)
 

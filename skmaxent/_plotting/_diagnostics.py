@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skmaxent._inference._results import InferenceResults
-from skmaxent._input._arguments import check_count
+from skmaxent._input._arguments import check_count, check_type
 from skmaxent._plotting._axes import (
     LEGEND_ROWS,
     LITERAL_TEXT,
@@ -118,6 +118,7 @@ class DiagnosticsDisplay:
         ValueError
             Where `InferenceResults.diagnostics` or `plot` raises it.
         """
+        check_type("results", results, InferenceResults, "results of infer")
         return cls(results.diagnostics(max_refits)).plot(n_labels=n_labels, ax=ax)
 
     def plot(self, *, n_labels: int = 3, ax: Any = None) -> DiagnosticsDisplay:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skmaxent._effects._table_rows import NUMBERS
 from skmaxent._inference._results import InferenceResults
-from skmaxent._input._arguments import check_choice
+from skmaxent._input._arguments import check_choice, check_type
 from skmaxent._plotting._intervals import IntervalDisplay
 
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ default="difference"
         ValueError
             If `kind` is unknown, if there is a `hypothesis`, and where the method raises it.
         """
+        check_type("results", results, InferenceResults, "results of infer")
         check_choice("kind", kind, EFFECT_KINDS)
         if options.get("hypothesis") is not None:
             raise ValueError(

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.pipeline import Pipeline
 
 from skmaxent._estimators._classifier import MaxentClassifier
+from skmaxent._estimators._infer_pipeline import infer
 from skmaxent._inference._results import InferenceResults
-from skmaxent._input._arguments import check_count, check_flag
+from skmaxent._input._arguments import check_count, check_flag, check_type
 from skmaxent._plotting._axes import (
     LITERAL_TEXT,
     class_colours,
@@ -275,6 +277,7 @@ class CoefficientDisplay(IntervalDisplay):
         ValueError
             If `conf_level` is not between 0 and 1.
         """
+        check_type("results", results, InferenceResults, "results of infer")
         reference = None
         if exponentiate:
             is_symmetric = len(results.rows) == len(results.classes)
@@ -292,7 +295,7 @@ class CoefficientDisplay(IntervalDisplay):
     @classmethod
     def from_estimator(
         cls,
-        estimator: MaxentClassifier,
+        estimator: MaxentClassifier | Pipeline,
         X: Any,
         y: ArrayLike,
         *,
@@ -303,11 +306,11 @@ class CoefficientDisplay(IntervalDisplay):
         ax: Axes | None = None,
         **options: Any,
     ) -> CoefficientDisplay:
-        """Compute intervals with `MaxentClassifier.infer` and draw the coefficients.
+        """Compute intervals with `infer` and draw the coefficients.
 
         Parameters
         ----------
-        estimator : MaxentClassifier
+        estimator : MaxentClassifier, or Pipeline that ends in one
             A fitted estimator.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows of the fit.
@@ -324,7 +327,7 @@ class CoefficientDisplay(IntervalDisplay):
         ax : matplotlib.axes.Axes, default=None
             The axes to draw on; None creates a new figure.
         **options
-            Further arguments of `MaxentClassifier.infer`.
+            Further arguments of `infer`.
 
         Returns
         -------
@@ -336,9 +339,9 @@ class CoefficientDisplay(IntervalDisplay):
         ImportError
             If matplotlib is not installed.
         ValueError
-            If `conf_level` is not between 0 and 1, or if `MaxentClassifier.infer` raises it.
+            If `conf_level` is not between 0 and 1, or if `infer` raises it.
         """
-        results = estimator.infer(X, y, sample_weight, **options)
+        results = infer(estimator, X, y, sample_weight, **options)
         return cls.from_results(
             results,
             conf_level=conf_level,
@@ -424,6 +427,7 @@ class MarginalEffectsDisplay(IntervalDisplay):
         ValueError
             If `conf_level` is not between 0 and 1.
         """
+        check_type("results", results, InferenceResults, "results of infer")
         display = cls(
             results.marginal_effects(X, conf_level=conf_level, **options), conf_level=conf_level
         )

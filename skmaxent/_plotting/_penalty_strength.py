@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._estimators._classifier import MaxentClassifier
-from skmaxent._input._arguments import check_count
+from skmaxent._input._arguments import check_count, check_type
 from skmaxent._input._labels import position_of
 from skmaxent._input._settings import resolve_penalty
 from skmaxent._model_selection._cross_validation import MaxentClassifierCV, classifier_of
@@ -179,6 +179,7 @@ class PathDisplay:
         ValueError
             If `class_label` is not a class, or if no C of the path is finite.
         """
+        check_type("path", path, MaxentPath, "a result of maxent_path")
         return cls(path, C=C).plot(class_label=class_label, n_labels=n_labels, ax=ax)
 
     def plot(
@@ -367,6 +368,7 @@ class CVCurveDisplay:
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         """
+        check_type("estimator", estimator, MaxentClassifierCV, "a MaxentClassifierCV")
         check_is_fitted(estimator)
         return cls(estimator).plot(ax=ax)
 

@@ -10,7 +10,7 @@ import numpy as np
 from skmaxent._effects._datagrid import DataGrid, datagrid
 from skmaxent._effects._variables import Variables, has_numbers
 from skmaxent._inference._results import InferenceResults
-from skmaxent._input._arguments import check_choice, check_count
+from skmaxent._input._arguments import check_choice, check_count, check_type
 from skmaxent._plotting._axes import (
     LEGEND_ROWS,
     LITERAL_TEXT,
@@ -144,6 +144,7 @@ class PredictionsDisplay:
             If `variable` or `by` is not a variable of the data, and as
             `InferenceResults.predictions` and `plot`.
         """
+        check_type("results", results, InferenceResults, "results of infer")
         if options.get("hypothesis") is not None:
             raise ValueError(
                 "PredictionsDisplay draws probabilities, found a hypothesis: expected "

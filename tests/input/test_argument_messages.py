@@ -5,12 +5,19 @@ import re
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from skmaxent import (
+    ClassCalibrationDisplay,
     CoefficientDisplay,
+    CVCurveDisplay,
     DiagnosticsDisplay,
+    EffectsDisplay,
+    MarginalEffectsDisplay,
     MaxentClassifier,
     PathDisplay,
+    PredictionsDisplay,
     datagrid,
     expected_calibration_error,
     maxent_path,
@@ -113,3 +120,28 @@ def test_data_of_other_shapes_are_refused(results):
     for found in ("x0", ["x0"], 3):
         with pytest.raises(TypeError, match="terms must be a dict from names of terms"):
             results.score_test(X[:, :1], terms=found)
+
+
+def test_displays_draw_results_and_paths(model, results):
+    for Display in (CoefficientDisplay, DiagnosticsDisplay, ClassCalibrationDisplay):
+        with pytest.raises(TypeError, match=r"results must be results of infer, found .* Maxent"):
+            Display.from_results(model)
+    for Display, argument in ((MarginalEffectsDisplay, X), (PredictionsDisplay, "x0")):
+        with pytest.raises(TypeError, match=r"results must be results of infer, found .* Maxent"):
+            Display.from_results(model, argument)
+    with pytest.raises(TypeError, match=r"results must be results of infer, found .* str"):
+        EffectsDisplay.from_results("text")
+    with pytest.raises(TypeError, match=r"path must be a result of maxent_path, found .* Infer"):
+        PathDisplay.from_path(results)
+    with pytest.raises(TypeError, match=r"estimator must be a MaxentClassifierCV, found .* Maxent"):
+        CVCurveDisplay.from_estimator(model)
+    with pytest.raises(TypeError, match="infer expects a MaxentClassifier or a Pipeline"):
+        CoefficientDisplay.from_estimator(results, X, y)
+
+
+def test_coefficients_of_a_pipeline_are_drawn(model):
+    pytest.importorskip("matplotlib")
+    pipe = make_pipeline(FunctionTransformer(), model)
+    alone = CoefficientDisplay.from_estimator(model, X, y)
+    display = CoefficientDisplay.from_estimator(pipe, X, y)
+    np.testing.assert_array_equal(display.table.to_numpy(), alone.table.to_numpy())
