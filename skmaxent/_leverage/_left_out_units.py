@@ -195,7 +195,7 @@ class HeldOutScores:
     def log_scores(self) -> Array:
         """The held-out log-probability of the observed class, or mean over shares, (n_units,)."""
         shares = self._units.shares
-        scores = np.where(shares > 0.0, shares * self.log_proba, 0.0).sum(axis=1)
+        scores = np.einsum("nk,nk->n", shares, np.where(shares > 0.0, self.log_proba, 0.0))
         return np.asarray(np.where(self.is_single, -np.inf, scores))
 
     @property

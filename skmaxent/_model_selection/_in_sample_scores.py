@@ -52,9 +52,8 @@ def in_sample_scores(
         intercept = np.concatenate([pair[1] for pair in pairs]).astype(float)
         logits = np.empty((len(coef), n))
         blocks.map_reduce(_write_logits, coef, intercept, R, logits)
-        for Z in logits.reshape(-1, R, n):
-            log_proba = _prediction.log_softmax(Z.T.copy(), 1)
-            found.append(score(log_proba[units.row], units, is_single))
+        log_proba = _prediction.log_softmax(logits.reshape(-1, R, n), 1)
+        found += [score(each[:, units.row].T, units, is_single) for each in log_proba]
     return np.array(found).T
 
 

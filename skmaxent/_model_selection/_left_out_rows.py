@@ -101,7 +101,7 @@ def score_of_rows(scoring: Any) -> Callable[[Array, Array], Array]:
 
 def _log_scores(log_proba: Array, shares: Array) -> Array:
     """Return Σ_k y_k log p_k of each row, (n,), for the observed shares y; larger is better."""
-    return np.asarray(np.where(shares > 0.0, shares * log_proba, 0.0).sum(axis=1))
+    return np.asarray(np.einsum("nk,nk->n", shares, np.where(shares > 0.0, log_proba, 0.0)))
 
 
 def _hits(log_proba: Array, shares: Array) -> Array:
