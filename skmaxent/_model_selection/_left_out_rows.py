@@ -316,7 +316,7 @@ class LeftOutRows:
         """
         per_row = self._observed_per_row
         count = units.share_of_row if per_row is None else per_row[units.row] * units.share_of_row
-        known = ~is_single
+        known = ~is_single if is_single.any() else slice(None)
         count = count[known]
         values = self.score(log_proba[known], units.shares[known])
         total = count.sum()
