@@ -12,6 +12,7 @@ import numpy as np
 
 from skmaxent._effects._variables import Variables, has_numbers, is_time, levels_of, numbers
 from skmaxent._input._arguments import check_choice
+from skmaxent._public import public
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ GridType = Literal["mean_or_mode", "balanced", "counterfactual", "design_means"]
 GRID_TYPES = get_args(GridType)
 
 
+@public
 @dataclass(frozen=True)
 class DataGrid:
     """Values of some variables, and a rule for the other variables, as `datagrid` returns them.

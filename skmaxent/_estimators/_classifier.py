@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._callbacks import CallbackSupport
-from skmaxent._estimators import _inference_kinds
 from skmaxent._estimators._fit_classifier import fit_classifier
-from skmaxent._estimators._linear_classifier import LinearClassifier, labels_of
+from skmaxent._estimators._linear_classifier import LinearClassifier
 from skmaxent._estimators._removed_parameters import accepts_removed
-from skmaxent._estimators._survey_rows import rows_of_survey
-from skmaxent._inference._results import InferenceResults, with_variables
-from skmaxent._inference._survey_design import SurveyDesign
 from skmaxent._input._settings import PENALTIES, warn_of_groups_without_l1
+from skmaxent._public import public
 from skmaxent._sklearn import HasMethods, Interval, StrOptions
 from skmaxent._solvers import SOLVER_NAMES
 from skmaxent._typing import (
@@ -31,7 +27,12 @@ from skmaxent._typing import (
     WeightsKind,
 )
 
+if TYPE_CHECKING:
+    from skmaxent._inference._results import InferenceResults
+    from skmaxent._inference._survey_design import SurveyDesign
 
+
+@public
 class MaxentClassifier(CallbackSupport, LinearClassifier):
     """Multinomial logistic regression, the maximum-entropy classifier.
 
@@ -369,9 +370,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows of the fit.
         y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
-            Class labels, or counts or shares of the classes. With ``weights="frequency"`` each
-            observation of a table counts. With ``weights="probability"`` each row is one unit, as
-            for fractional responses.
+            Class labels, or counts or shares of the classes. With ``weights="probability"`` each
+            row of a table is one unit, as for fractional responses; else each observation counts.
         sample_weight : array-like of shape (n_samples,), default=None
             The weights of the fit.
         offset : array-like, default=None
@@ -384,11 +384,10 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             several classes. "cluster" sums scores by `groups`, with the factor
             G/(G - 1) (n - 1)/(n - p), and is also called CV1. "CV3" is the jackknife over clusters
             [2]_, by a fit without each cluster; "CV3L" replaces each fit by one Newton step. "CV2"
-            has the correction and the degrees of freedom of Bell & McCaffrey [4]_. "CV2", "CV3" and
-            "CV3L" are more reliable with few or unequal clusters. "laplace" is the inverse Hessian
-            of loss and ridge: the covariance of the posterior with a normal prior, without
-            p-values. None is "laplace" with a ridge penalty, else "nonrobust", or "HC0" for
-            probability weights.
+            has the correction and the degrees of freedom of Bell & McCaffrey [4]_. These three are
+            more reliable with few or unequal clusters. "laplace" is the inverse Hessian of loss and
+            ridge: the covariance of the posterior with a normal prior, without p-values. None is
+            "laplace" with a ridge penalty, else "nonrobust", or "HC0" for probability weights.
         groups : array-like of shape (n_samples,), default=None
             Clusters, for ``cov_type="cluster"``, "CV2", "CV3" and "CV3L". With one of these,
             ``method="split"`` keeps each cluster in one half. ``method="bootstrap"`` takes groups
@@ -402,9 +401,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             the first category that occurs if y is a pandas Categorical, as in R. "symmetric" is the
             mean of all classes, as in `coef_`.
         features : list of str, default=None
-            Names of features (x0, x1, ... if X has none), for models whose covariance is too large.
-            Only the covariance of these features is computed, by solving a linear system over the
-            rows for each feature and class.
+            Names of features (x0, x1, ... if X has none) whose covariance alone is computed, for
+            models with too many: by a linear system over the rows for each feature and class.
         method : {"bootstrap", "split"}, default=None
             "split" selects features with this estimator on a random half of the rows, and fits the
             selected features without penalty to the other half, for which standard errors and tests
@@ -413,8 +411,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             Standard errors and percentile intervals include the effects of shrinkage and selection;
             there are no p-values. It uses `n_jobs` processes, and prints progress if `verbose`. It
             draws clusters if there are `groups`, rows if weights are probabilities, else single
-            observations, whose number is the sum of frequency weights or counts, rounded. A sample
-            without a row of some class is drawn again. `random_state` is the seed of both methods.
+            observations, whose number is the sum of weights or counts, rounded. Samples that lack a
+            class are drawn again. `random_state` is the seed of both methods.
         n_bootstrap : int, default=200
             Number of bootstrap samples, for ``method="bootstrap"`` only.
         small_sample : {"none", "units", "coefficients"}, default=None
@@ -480,21 +478,23 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         >>> table.loc[1, "coef"].round(2).tolist()
         [-6.12, 18.86]
         """
-        data = _inference_kinds.UserData(X, y, sample_weight, offset)
-        options = _inference_kinds.InferenceOptions(
-            cov_type,
-            groups,
-            weights,
-            reference,
-            features,
-            method,
-            n_bootstrap,
-            small_sample,
-            use_t,
-            design,
-            subpopulation,
+        from skmaxent._estimators._infer_pipeline import infer  # late, because seldom needed
+
+        return infer(
+            self,
+            X,
+            y,
+            sample_weight,
+            offset,
+            cov_type=cov_type,
+            groups=groups,
+            weights=weights,
+            reference=reference,
+            features=features,
+            method=method,
+            n_bootstrap=n_bootstrap,
+            small_sample=small_sample,
+            use_t=use_t,
+            design=design,
+            subpopulation=subpopulation,
         )
-        check_is_fitted(self)
-        data, options = rows_of_survey(data, options, labels_of(self))
-        results = _inference_kinds.inference(self, data, options)
-        return results if data.is_lazy else with_variables(results, data.X, data.offset)

@@ -18,9 +18,6 @@ from skmaxent._estimators._linear_classifier import (
     uncorrected_intercept,
 )
 from skmaxent._estimators._parameters_of_fit import parameters_of_fit
-from skmaxent._inference._bias_reduction import bias_reduced
-from skmaxent._inference._covariance import SingularInformation
-from skmaxent._inference._robust_covariance import dependent_columns
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._read import read
 from skmaxent._input._settings import Settings
@@ -178,6 +175,11 @@ def _bias_reduced(
             "bias_reduction uses Fisher scoring; expected solver='auto', found "
             f"solver={estimator.solver!r}."
         )
+    # These modules are imported late, as seldom needed.
+    from skmaxent._inference._bias_reduction import bias_reduced
+    from skmaxent._inference._covariance import SingularInformation
+    from skmaxent._inference._robust_covariance import dependent_columns
+
     try:
         return bias_reduced(training.problem, options, training.data.scale)
     except SingularInformation as error:

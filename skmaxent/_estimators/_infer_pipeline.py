@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._inference_kinds import InferenceOptions, UserData, inference
+from skmaxent._estimators._linear_classifier import labels_of
 from skmaxent._estimators._survey_rows import rows_of_survey
 from skmaxent._inference._results import InferenceResults, with_variables
 from skmaxent._inference._survey_design import SurveyDesign
@@ -121,7 +122,7 @@ def infer(
         subpopulation,
     )
     data, options = rows_of_survey(
-        UserData(X, y, sample_weight, offset), options, classifier.classes_
+        UserData(X, y, sample_weight, offset), options, labels_of(classifier)
     )
     X, y, sample_weight, offset = data
     columns, names = X, None

@@ -16,6 +16,7 @@ from skmaxent._objective._moments import column_moments
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._objective._penalty import STRONGEST, Ridge
 from skmaxent._objective._terms import PenaltyTerms
+from skmaxent._public import public
 from skmaxent._sklearn import check_parameters
 from skmaxent._solvers import Evaluation, PreconditionedProblem, Problem
 from skmaxent._storage._arrays import memory_bytes
@@ -180,6 +181,7 @@ class FlatObjective(ABC):
         return self._coefficients(self._checked(x, "x"))
 
 
+@public
 class MaxentObjective(FlatObjective):
     """The objective that `MaxentClassifier` minimises, for other optimisers.
 

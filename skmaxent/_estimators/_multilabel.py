@@ -35,6 +35,7 @@ from skmaxent._input._settings import (
 )
 from skmaxent._input._training_data import TrainingData, data_in_memory
 from skmaxent._model._training_problem import TrainingProblem
+from skmaxent._public import public
 from skmaxent._sklearn import HasMethods, Interval, StrOptions, check_parameters
 from skmaxent._solvers import SOLVER_NAMES, Solution, Status, minimise
 from skmaxent._storage._cluster import is_dask
@@ -46,6 +47,7 @@ from skmaxent._warnings import warn_user
 CERTAIN_LOGIT = 100.0
 
 
+@public
 class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
     """Linear classifier for rows with several labels, by a softmax or by independent sigmoids.
 

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skmaxent._formula._columns import column_names, columns_for_formula, eager_frame
 from skmaxent._input._frames import row_index
 from skmaxent._input._interchange import in_library_of
+from skmaxent._public import public
 from skmaxent._sklearn import check_feature_names_in, check_parameters, output_of_transform
 from skmaxent._typing import Array
 
@@ -27,6 +28,7 @@ SAME_COLUMNS = 1e-8
 DEPENDS_ON_ROWS = "of the formula depends on which rows are transformed together"
 
 
+@public
 class FormulaTransformer(TransformerMixin, BaseEstimator):
     """Columns of a Wilkinson formula, as a transformer for pipelines.
 

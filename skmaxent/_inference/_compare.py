@@ -9,9 +9,11 @@ from skmaxent._inference._publishable import Publishable
 from skmaxent._inference._published import difference_of_data, published_table
 from skmaxent._inference._results import InferenceResults
 from skmaxent._inference._table_formats import PublishedTable
+from skmaxent._public import public
 from skmaxent._warnings import warn_user
 
 
+@public
 @dataclass(frozen=True)
 class ModelComparison(Publishable):
     """Results of several models side by side, as `compare` makes them.

@@ -18,6 +18,7 @@ from skmaxent._input._targets import observe
 from skmaxent._input._training_data import data_in_memory
 from skmaxent._input._validation import check_sample_weight
 from skmaxent._model._training_problem import TrainingProblem
+from skmaxent._public import public
 from skmaxent._solvers import UNBOUNDED, Options, minimise
 from skmaxent._storage._cluster import refuse_dask
 from skmaxent._storage._device_array import on_host
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 OVERLAP_TOL = 1e-3
 
 
+@public
 @dataclass(frozen=True)
 class Separation:
     """Whether the classes of a data set are separated, as `detect_separation` returns it.

@@ -35,10 +35,12 @@ from skmaxent._inference._row_sums import Signature
 from skmaxent._inference._terms import KnowsTerms, Terms, without_columns
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._validation import check_offset, is_no_offset
+from skmaxent._public import public
 from skmaxent._storage._cluster import forgetting_on_failure
 from skmaxent._typing import Array
 
 
+@public
 @dataclass(frozen=True)
 class InferenceResults(PublicationMethods, TestMethods, EffectMethods, RowMethods, GoodnessMethods):
     """Coefficients with standard errors, and tests.

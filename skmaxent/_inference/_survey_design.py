@@ -13,10 +13,12 @@ from skmaxent._inference._replicate_weights import REPLICATE_TYPES, replicates_o
 from skmaxent._inference._survey_units import LONELY, Replicates, Units
 from skmaxent._input._arguments import check_choice, check_flag
 from skmaxent._input._validation import check_codes, check_sample_weight
+from skmaxent._public import public
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array, RandomState
 
 
+@public
 @dataclass(frozen=True, eq=False)
 class SurveyDesign:
     """A sampling design, for the variance of estimates from a survey.

@@ -14,6 +14,7 @@ from skmaxent._input._interchange import native
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._leave_one_out import held_out
 from skmaxent._model._fitted_model import FittedModel
+from skmaxent._public import public
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
@@ -27,6 +28,7 @@ SCORES = ("probability", "cumulative")
 ROUNDING = 1e-12
 
 
+@public
 @dataclass(frozen=True)
 class ConformalSets:
     """Sets of classes for new rows that contain the observed class with a given probability.

@@ -28,6 +28,7 @@ from skmaxent._leverage._refit_choice import (
 )
 from skmaxent._leverage._refits import NEWTON_TOLERANCE, Refits
 from skmaxent._leverage._sampled_inverse import N_GROUPS, N_VECTORS, SampledInverse
+from skmaxent._public import public
 from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
 
@@ -44,6 +45,7 @@ SMALL_ERROR, MARGIN = 0.1, 1.25
 MOST_INVERTED = 6000
 
 
+@public
 @dataclass(frozen=True)
 class LeaveOneOutScores:
     """Held-out probabilities of each row of a fit, and the scores they give.

@@ -19,23 +19,15 @@ from skmaxent._estimators._removed_parameters import REMOVED_PARAMETERS, Removed
 from skmaxent._input._settings import warn_of_groups_without_l1
 from skmaxent._model_selection._chosen_penalty import ChosenPenalty
 from skmaxent._model_selection._dask_folds import FoldsInChunks
-from skmaxent._model_selection._folds import (
-    Fold,
-    FoldOptions,
-    Folds,
-    Job,
-)
+from skmaxent._model_selection._folds import Fold, FoldOptions, Folds, Job
 from skmaxent._model_selection._folds_in_memory import FoldsInMemory
 from skmaxent._model_selection._left_out_rows import LOO, LeftOutRows
 from skmaxent._model_selection._metadata import routed_metadata
 from skmaxent._model_selection._path import relaxation_of
 from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid
 from skmaxent._model_selection._repeated_fits import put_exact_fits
-from skmaxent._model_selection._selection import (
-    check_selection,
-    gammas_of,
-    resolve_l1_ratios,
-)
+from skmaxent._model_selection._selection import check_selection, gammas_of, resolve_l1_ratios
+from skmaxent._public import public
 from skmaxent._sklearn import Interval, StrOptions, check_parameters
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._place import place_of
@@ -46,6 +38,7 @@ REMOVED = REMOVED_PARAMETERS | {
 }
 
 
+@public
 class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
     """Multinomial logistic regression with its penalty chosen by cross-validation.
 

@@ -9,12 +9,14 @@ import numpy as np
 
 from skmaxent._input import _frames
 from skmaxent._model_selection._penalty_grid import alphas_of
+from skmaxent._public import public
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+@public
 @dataclass(frozen=True)
 class MaxentPath:
     """Coefficients of a regularisation path, as `maxent_path` returns them.

@@ -15,6 +15,7 @@ from skmaxent._input import _validation
 from skmaxent._input._arguments import check_type
 from skmaxent._model_selection._calibration import probabilities_and_shares
 from skmaxent._plotting._axes import LITERAL_TEXT, class_colours, panel_axes, panels_in_row
+from skmaxent._public import public
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 PANEL_SIZE = 3.2
 
 
+@public
 class ClassCalibrationDisplay:
     """Plot of observed shares of each class over its probability, with intervals.
 

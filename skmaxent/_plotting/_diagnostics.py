@@ -16,6 +16,7 @@ from skmaxent._plotting._axes import (
     extra_inches,
     panel_axes,
 )
+from skmaxent._public import public
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ LEAST_AREA, LARGEST_AREA = 8.0, 150.0
 NAME_WIDTH, NAME_HEIGHT = 5.5, 9.5
 
 
+@public
 class DiagnosticsDisplay:
     """Four plots of the rows of a fit: averaged residuals, held-out losses and influence.
 

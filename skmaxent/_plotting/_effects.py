@@ -9,6 +9,7 @@ from skmaxent._effects._table_rows import NUMBERS
 from skmaxent._inference._results import InferenceResults
 from skmaxent._input._arguments import check_choice, check_type
 from skmaxent._plotting._intervals import IntervalDisplay
+from skmaxent._public import public
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +32,7 @@ MEANINGS = {
 STEP = re.compile(r"\(x \+ (?P<half>.+)\) - \(x - (?P=half)\)")
 
 
+@public
 class EffectsDisplay(IntervalDisplay):
     """Plot of comparisons or slopes of variables with their confidence intervals.
 

@@ -19,6 +19,7 @@ from skmaxent._plotting._axes import (
     extra_inches,
     new_axes,
 )
+from skmaxent._public import public
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -177,6 +178,7 @@ def _ratio_axis(ax: Axes) -> None:
     ax.minorticks_off()
 
 
+@public
 class CoefficientDisplay(IntervalDisplay):
     """Plot of coefficients with their confidence intervals.
 
@@ -351,6 +353,7 @@ class CoefficientDisplay(IntervalDisplay):
         )
 
 
+@public
 class MarginalEffectsDisplay(IntervalDisplay):
     """Plot of marginal effects on the class probabilities with their confidence intervals.
 

@@ -18,6 +18,7 @@ from skmaxent._model_selection._path import fit_path
 from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid, alphas_of
 from skmaxent._model_selection._selection import chosen_index, mean_and_error
 from skmaxent._plotting._axes import LITERAL_TEXT, USUAL_LENGTH, extra_inches, new_axes
+from skmaxent._public import public
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ GREY = "0.8"
 LABEL_GAP = 0.045
 
 
+@public
 class PathDisplay:
     """Plot of the coefficients against the inverse strength C of the penalty.
 
@@ -297,6 +299,7 @@ class PathDisplay:
             )
 
 
+@public
 class CVCurveDisplay:
     """Plot of the cross-validated score against the inverse strength C of the penalty.
 

@@ -20,6 +20,7 @@ from skmaxent._plotting._axes import (
     panel_axes,
     panels_in_row,
 )
+from skmaxent._public import public
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ MOST_PANELS_OF_NUMBER = 5
 LETTERS_OF_TICKS = 36
 
 
+@public
 class PredictionsDisplay:
     """Plot of the probabilities of the classes over a variable, with confidence bands.
 
