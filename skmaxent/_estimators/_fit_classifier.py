@@ -26,7 +26,6 @@ from skmaxent._input._validation import class_shares
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._sklearn import check_parameters
 from skmaxent._solvers import NEWTON, Options, Solution, minimise
-from skmaxent._solvers._expectation_maximisation import fit_sets
 from skmaxent._typing import Array
 
 
@@ -131,6 +130,8 @@ def _solve(
     """
     problem = training.problem
     if settings.partial_labels and not training.blocks.has_codes:
+        from skmaxent._solvers._expectation_maximisation import fit_sets  # late: seldom needed
+
         solution = fit_sets(problem, options)
     elif settings.bias_reduction is None:
         solution = minimise(problem, options, _warm_start(estimator, training))

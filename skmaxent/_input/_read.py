@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_consistent_length, validate_data
 
-from skmaxent._input import _dask_labels, _validation
+from skmaxent._input import _validation
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import (
     canonical,
@@ -71,6 +71,8 @@ def read(
     if any(map(is_dask, (X, y, sample_weight, offset))):
         if settings.partial_labels:
             refuse_dask("partial_labels=True", X, y)
+        from skmaxent._input import _dask_labels  # late: seldom needed
+
         labelled = _dask_labels.read(
             estimator_or_columns, X, y, sample_weight, offset, classes=classes
         )
