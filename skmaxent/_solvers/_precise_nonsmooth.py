@@ -298,13 +298,7 @@ class _Search:
         return columns.theta_for(self.theta, self._home), columns.theta_for(step, self._home)
 
     def outcome(self, status: Status, record: Record) -> Outcome:
-        """Return the outcome of the fit at θ.
-
-        If a common shift of the intercepts changes no probability, their mean for the columns of
-        the objective is zero, as in other solvers.
-        """
-        if self._problem.objective.likelihood.is_coupled:
-            self.theta[:, -1] -= self.for_objective(self.theta)[0][:, -1].mean()
+        """Return the outcome of the fit at θ."""
         point = point_of(self._loss, self.theta, self.state, self._home)
         coef, intercept = self._loss.columns.coefficients(self.theta)
         if self._problem.objective.likelihood.is_coupled:
