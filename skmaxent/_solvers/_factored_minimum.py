@@ -19,7 +19,7 @@ from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._solvers._active_set import FlatPenalty, PivotSearch, max_pivots
 from skmaxent._solvers._model_minimum import Minimum
-from skmaxent._solvers._precise_rows import loss_of_rows, slices
+from skmaxent._solvers._precise_rows import curvature_roots, loss_of_rows, slices
 from skmaxent._storage._arrays import EPS
 from skmaxent._storage._standardisation import Standardisation
 from skmaxent._typing import Array
@@ -66,16 +66,10 @@ def factored_hessian(
         targets = likelihood.dense_targets(part.targets)
         weights = part.weights_or_ones().astype(np.float64) / objective.total_weight
         offset = 0.0 if part.offset is None else part.offset.T.astype(np.float64)
-        P, C, _ = loss_of_rows(likelihood, theta @ X + offset, targets)
+        Z = theta @ X + offset
+        P, C, _ = loss_of_rows(likelihood, Z, targets)
         terms += (np.abs(P * (1.0 - targets) - targets * C) * weights) @ np.abs(X).T
-        # The curvature of a row, diag p - p pᵀ for coupled logits, is rootᵀ root with these roots.
-        k = np.arange(R)
-        root = np.zeros((R, R, len(weights)))
-        if likelihood.is_coupled:
-            root -= np.sqrt(P)[:, None] * P
-            root[k, k] = np.sqrt(P) * C
-        else:
-            root[k, k] = np.sqrt(P * C)
+        root = curvature_roots(likelihood, Z)
         B = np.einsum("kmi,ji->kimj", root * np.sqrt(weights), X).reshape(-1, R * width)
         factor = np.asarray(np.linalg.qr(np.vstack([factor, B]), mode="r"))
     return FactoredHessian(factor, terms)

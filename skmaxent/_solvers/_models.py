@@ -9,17 +9,18 @@ from __future__ import annotations
 import numpy as np
 
 from skmaxent._objective._objective import MultinomialObjective, Point
-from skmaxent._objective._penalty import Tangent
-from skmaxent._solvers._conjugate_gradients import conjugate_gradients
 from skmaxent._solvers._curvature_moments import curvature_moments
+from skmaxent._solvers._hessian_models import (
+    HessianModel,
+    RowSpaceModel,
+    suits_row_space,
+)
 from skmaxent._solvers._quadratic import (
     DenseModel,
     KroneckerModel,
     Model,
     SeparableModel,
-    project_onto_tangent,
 )
-from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
 # The Hessian is assembled for up to this many coefficients, of dense and of sparse X.
@@ -49,17 +50,14 @@ LEAST_CLASS_CURVATURE = 1e-10
 LEAST_COLUMN_VARIANCE = 0.5
 # Curvatures are at least this number, so that divisions by them do not overflow.
 TINY = 1e-300
-# Relative accuracy, and most products over the rows, of a linear system with the Hessian itself.
-HESSIAN_MODEL_ACCURACY = 0.1
-HESSIAN_MODEL_PRODUCTS = 50
 
 
 def model_at(point: Point, seed: int, *, uses_hessian: bool = False) -> Model:
     """Return the most accurate quadratic model of the loss that the size of the problem allows.
 
     For small problems it is a `DenseModel`: the Hessian of all rows, or of a sample if there are
-    many rows. For others it is a Kronecker product, or with `uses_hessian` a `HessianModel`, which
-    has the Hessian of all rows.
+    many rows. For others it is a Kronecker product, or with `uses_hessian` a model with the Hessian
+    of all rows, which is not assembled: a `RowSpaceModel` if rows are few, else a `HessianModel`.
 
     Parameters
     ----------
@@ -85,65 +83,15 @@ def model_at(point: Point, seed: int, *, uses_hessian: bool = False) -> Model:
         return _dense(point, seed)
     full = width <= FULL_COVARIANCE and not point.objective.blocks.is_sparse
     simple = _kronecker(point, seed, full=full)
-    return HessianModel(point, simple) if uses_hessian else simple
+    if not uses_hessian:
+        return simple
+    model = RowSpaceModel if suits_row_space(objective) else HessianModel
+    return model(point, simple)
 
 
 def has_cheap_hessian(point: Point) -> bool:
     """Return whether a Hessian costs so little that each iteration can compute a new one."""
     return bool(point.objective.blocks.n_samples * point.theta.size**2 <= QUICK_HESSIAN_WORK)
-
-
-class HessianModel(Model):
-    """A model with the Hessian of all rows, whose products are computed by passes over X.
-
-    The Hessian is never assembled. Conjugate gradients solve the linear systems, with a simpler
-    model as the preconditioner. This model is used if the simpler one predicts wrongly which
-    coefficients are zero. It is `is_local`: at the next point the Hessian is another one.
-
-    Parameters
-    ----------
-    point : Point
-        The loss at the coefficients where the Hessian is taken.
-    simple : Model
-        The preconditioner. This model has the same `diagonal` and `shift_curvature`.
-    """
-
-    is_local = True
-
-    def __init__(self, point: Point, simple: Model) -> None:
-        self._point, self._simple = point, simple
-        self.diagonal, self.shift_curvature = simple.diagonal, simple.shift_curvature
-
-    def apply(self, V: Array) -> Array:
-        """Return M V for V (R, width) by one pass over X, which may use a float32 copy of X.
-
-        M is the Hessian of the loss, with `shift_curvature` added for shifts: changes of the
-        coefficients of a column by the same number in all classes.
-        """
-        product = self._point.hessian_product(V, exact=False)
-        product += self.shift_curvature * V.mean(axis=0)
-        return product
-
-    def solve(self, rhs: Array, tangent: Tangent) -> Array:
-        """Return an approximate solution x of (M + P) x = rhs for the coefficients that vary.
-
-        `rhs` and x have the shape (R, width). `tangent` says which coefficients vary: those that an
-        L1 penalty or a bound does not hold. The others are zero in x. P are the second derivatives
-        of the penalty by the coefficients that vary, where an L1 penalty has none. The relative
-        accuracy is `HESSIAN_MODEL_ACCURACY`, unless `HESSIAN_MODEL_PRODUCTS` passes over X do not
-        reach it.
-        """
-        gradient = project_onto_tangent(tangent, -rhs)
-        natural = self._simple.solve(gradient, tangent)
-        step = conjugate_gradients(
-            lambda V: project_onto_tangent(tangent, self.apply(V) + tangent.curvature(V)),
-            lambda G: self._simple.solve(G, tangent),
-            gradient,
-            radius=np.inf,
-            tolerance=HESSIAN_MODEL_ACCURACY * float(np.sqrt(max(inner(gradient, natural), 0.0))),
-            max_products=HESSIAN_MODEL_PRODUCTS,
-        )
-        return step.direction
 
 
 def _sample(objective: MultinomialObjective, n_rows: int, seed: int) -> MultinomialObjective:

@@ -114,6 +114,22 @@ def loss_of_rows(likelihood: Likelihood, Z: Array, T: Array) -> _Rows:
     return _Rows(P, C, losses)
 
 
+def curvature_roots(likelihood: Likelihood, Z: Array) -> Array:
+    """Return a root of the curvature of the loss of each row, (R, R, rows), for logits Z (R, rows).
+
+    The curvature of a row by its logits is rootᵀ root: diag p - p pᵀ for coupled logits.
+    """
+    P, C, _ = loss_of_rows(likelihood, Z, np.zeros_like(Z))
+    k = np.arange(len(P))
+    root = np.zeros((len(P), *P.shape))
+    if likelihood.is_coupled:
+        root -= np.sqrt(P)[:, None] * P
+        root[k, k] = np.sqrt(P) * C
+    else:
+        root[k, k] = np.sqrt(P * C)
+    return root
+
+
 def loss_derivatives(
     likelihood: Likelihood, columns: Array, T: Array, weights: Array, Z: Array
 ) -> KernelResult:

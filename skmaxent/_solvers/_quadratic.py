@@ -162,7 +162,7 @@ class DenseModel(Model):
 
         `free` are the positions of these coefficients. The last factor is kept.
         """
-        if self._last is not None and _are_same(self._last[0], tangent):
+        if self._last is not None and are_same(self._last[0], tangent):
             return self._last[1]
         whole = len(free) == len(self.matrix)
         block = self.matrix.copy() if whole else self.matrix[np.ix_(free, free)]
@@ -170,7 +170,7 @@ class DenseModel(Model):
         block.flat[:: len(free) + 1] += diagonal
         if tangent.group_curvature is not None and tangent.unit is not None:
             self._add_group_curvature(block, free, tangent.group_curvature, tangent.unit)
-        L = _cholesky(block)
+        L = cholesky(block)
         self._last = tangent, L
         return L
 
@@ -194,7 +194,7 @@ class DenseModel(Model):
         block[rows[are_free], columns[are_free]] += across[are_free]
 
 
-def _cholesky(block: Array) -> Array:
+def cholesky(block: Array) -> Array:
     """Return the lower Cholesky factor of a positive semidefinite matrix, which is overwritten.
 
     Curvature is added to the diagonal until the factor exists.
@@ -210,7 +210,7 @@ def _cholesky(block: Array) -> Array:
         block.flat[:: len(block) + 1] += 1e-10 * share
 
 
-def _are_same(one: Tangent, other: Tangent) -> bool:
+def are_same(one: Tangent, other: Tangent) -> bool:
     """Return whether two manifolds have the same free coefficients and second derivatives.
 
     Gradients are not compared, because the Cholesky factor does not depend on them.
@@ -308,7 +308,7 @@ class KroneckerModel(Model):
         out = np.zeros(tangent.free.shape)
         if not len(k):
             return out
-        if self._last is None or not _are_same(self._last[0], tangent):
+        if self._last is None or not are_same(self._last[0], tangent):
             R = len(self._alpha)
             between = np.diag(self._alpha.ravel()) - self._share * self._alpha.T
             block = self._covariance[np.ix_(j, j)]
@@ -316,7 +316,7 @@ class KroneckerModel(Model):
             block += np.equal.outer(j, j) * (self.shift_curvature[j] / R)
             diagonal = np.broadcast_to(tangent.diagonal, out.shape)
             block.flat[:: len(k) + 1] += diagonal[k, j]
-            self._last = tangent, _cholesky(block)
+            self._last = tangent, cholesky(block)
         out[k, j], _ = lapack.dpotrs(self._last[1], rhs[k, j], lower=1)
         return out
 
