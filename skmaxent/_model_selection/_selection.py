@@ -18,10 +18,19 @@ ROUNDING = 1e-10
 
 def check_l1_ratios(l1_ratios: Any) -> Array:
     """Return `l1_ratios` as an array; raise ValueError unless they are numbers from 0 to 1."""
-    ratios = np.atleast_1d(np.asarray(l1_ratios, dtype=float))
-    if ratios.ndim != 1 or not len(ratios) or not ((ratios >= 0) & (ratios <= 1)).all():
-        raise ValueError(f"l1_ratios must be numbers from 0 to 1, found {l1_ratios!r}.")
-    return ratios
+    return _shares(l1_ratios, "l1_ratios must be numbers from 0 to 1")
+
+
+def _shares(values: Any, expected: str) -> Array:
+    """Return numbers from 0 to 1 as an array; raise ValueError, which begins with `expected`."""
+    message = f"{expected}, found {values!r}."
+    try:
+        shares = np.atleast_1d(np.asarray(values, dtype=float))
+    except (TypeError, ValueError) as error:
+        raise ValueError(message) from error
+    if shares.ndim != 1 or not len(shares) or not ((shares >= 0) & (shares <= 1)).all():
+        raise ValueError(message)
+    return shares
 
 
 def resolve_l1_ratios(penalty: str, l1_ratios: Any) -> Array:
@@ -55,10 +64,7 @@ def gammas_of(relax: Any) -> Array:
     """
     if isinstance(relax, (bool, np.bool_, str)):
         return np.array(GAMMAS) if relax else np.ones(1)
-    gammas = np.unique(np.asarray(relax, dtype=float))
-    if not len(gammas) or not ((gammas >= 0) & (gammas <= 1)).all():
-        raise ValueError(f"relax must be a bool or numbers from 0 to 1, found {relax!r}.")
-    return gammas
+    return np.unique(_shares(relax, "relax must be a bool or numbers from 0 to 1"))
 
 
 def check_selection(selection: str, *, refit: bool) -> None:

@@ -369,3 +369,11 @@ def test_the_smallest_C_of_those_without_nonzero_coefficients_is_chosen(cv_tol):
     clf = MaxentClassifierCV(Cs=Cs, l1_ratios=[1.0], cv_tol=cv_tol).fit(X, y)
     assert not clf.coef_.any()
     assert Cs.min() == clf.C_
+
+
+@pytest.mark.parametrize("name", ["l1_ratios", "relax"])
+@pytest.mark.parametrize("values", [[1, "q"], [[0.5], [0.2, 0.1]], [2.0], []])
+def test_errors_of_shares_name_the_parameter(name, values):
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match=f"^{name} must be"):
+        MaxentClassifierCV(**{name: values}).fit(X, y)
