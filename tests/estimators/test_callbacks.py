@@ -58,7 +58,7 @@ def one_fold_lacks_a_class():
     [
         (lambda: MaxentClassifier(max_iter=1).fit(*IRIS), "max_iter=1 was reached"),
         (lambda: MultilabelMaxentClassifier(max_iter=1).fit(*IRIS), "max_iter=1 was reached"),
-        (lambda: maxent_path(*IRIS, Cs=[9.0], max_iter=1), "max_iter=1 was reached at 1 of 1"),
+        (lambda: maxent_path(*IRIS, Cs=[9.0], max_iter=1), "max_iter=1 was reached at C=9"),
         (one_fold_lacks_a_class, "fold 0 has no rows of"),
     ],
 )
@@ -475,9 +475,9 @@ def test_a_path_that_is_stopped_has_the_fits_so_far():
     Cs = [1.0, 0.01, 0.1]
     recorder = Recorder(stop_after("penalty", 1))
     # Without a penalty the classes of iris are separated, which relaxed fits warn of.
-    with pytest.warns(ConvergenceWarning, match="relaxed fits are optimal at 2 of 2"):
+    with pytest.warns(ConvergenceWarning, match="relaxed fits are optimal at 2 values"):
         short = maxent_path(*IRIS, Cs=Cs, relax=True, callbacks=[recorder])
-    with pytest.warns(ConvergenceWarning, match="relaxed fits are optimal at 3 of 3"):
+    with pytest.warns(ConvergenceWarning, match="relaxed fits are optimal at 3 values"):
         whole = maxent_path(*IRIS, Cs=Cs, relax=True)
     np.testing.assert_array_equal(short.Cs, [0.01, 0.1])
     for name in ("coefs", "intercepts", "n_iter", "relaxed_coefs", "relaxed_intercepts"):

@@ -5,6 +5,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from skmaxent import MaxentClassifier, MaxentClassifierCV, MultilabelMaxentClassifier, infer
+from skmaxent._estimators import _infer_pipeline
 from skmaxent._inference._covariance_types import COV_TYPES
 from skmaxent._sklearn import StrOptions
 
@@ -34,7 +35,8 @@ def test_choices_of_parameters(kind):
 
 @pytest.mark.parametrize("function", [infer, MaxentClassifier.infer])
 def test_choices_of_inference(function):
-    hints = get_type_hints(function)
+    # The module of MaxentClassifier imports the types of inference for type checkers alone.
+    hints = get_type_hints(function, localns=vars(_infer_pipeline))
     assert literals(hints["cov_type"]) == set(COV_TYPES)
     assert literals(hints["weights"]) == {"frequency", "probability"}
     assert literals(hints["method"]) == {"bootstrap", "split"}
