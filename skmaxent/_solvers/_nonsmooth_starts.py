@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from skmaxent._objective._elementwise_penalty import Elementwise
@@ -21,6 +23,12 @@ from skmaxent._typing import Array
 # penalty moves the minimum further than that.
 STAGE_RATIO = 3.0
 STAGE_SHARE = 0.5
+# If dense X has more features than rows, and the rows have at most FEW_LOGITS logits, models of the
+# loss say little about which coefficients are zero. The ratio is then at least this, and as large
+# as this number of fits needs; the fits end at this tolerance or a larger one that the user set,
+# and each starts where the coefficients of the last two are extrapolated.
+WIDE_STAGE_RATIO, MOST_WIDE_STAGES, WIDE_STAGE_TOL = 1.4, 16, 1e-4
+FEW_LOGITS = 2500
 # A start within the bounds with this many times the loss of a point outside is a bad one.
 SATURATED_LOSS = 10.0
 # The size of a proximal step that leads to the minimum of the penalty alone.
@@ -68,8 +76,9 @@ def start_by_continuation(
 ) -> tuple[Point, Status]:
     """Find a start for a weak L1 penalty by fits to a sequence of stronger ones (continuation).
 
-    Each fit starts at the result of the fit before. Strong penalties have few nonzero coefficients,
-    which makes the fits cheap, and quadratic models of the loss predict short steps well.
+    Each fit starts at the result of the fit before, or is extrapolated from the last two. Strong
+    penalties have few nonzero coefficients, which makes the fits cheap, and quadratic models of the
+    loss predict short steps well.
 
     Parameters
     ----------
@@ -94,20 +103,46 @@ def start_by_continuation(
     status = Status.MAX_ITER
     if working.is_all or not np.isfinite(ratio):
         return point, status
-    n_stages = int(np.log(max(ratio, 1.0)) / np.log(STAGE_RATIO))
-    for stage in range(n_stages - 1, 0, -1):
-        penalty = terms.times(STAGE_RATIO**stage).whole_penalty()
-        theta = penalty.project(point.theta)
+    blocks = point.objective.blocks
+    is_wide = (
+        not blocks.is_sparse
+        and blocks.n_samples < blocks.n_features
+        and blocks.n_samples * len(point.theta) <= FEW_LOGITS
+    )
+    step, share = STAGE_RATIO, STAGE_SHARE
+    if is_wide:
+        step, share = max(WIDE_STAGE_RATIO, ratio ** (1.0 / MOST_WIDE_STAGES)), 0.0
+        options = replace(options, tol=max(options.tol, WIDE_STAGE_TOL))
+    n_stages = int(np.log(max(ratio, 1.0)) / np.log(step))
+    before = point.theta
+    for stage in range(n_stages - 1, -1, -1):
+        penalty = terms.times(step**stage).whole_penalty()
+        theta = _extrapolated(before, point.theta) if is_wide else point.theta
+        theta = penalty.project(theta)
+        before = point.theta
         point = point if np.array_equal(theta, point.theta) else point.objective.at(theta)
+        if stage == 0 or len(record) >= 2 * options.max_iter:
+            break
         outcome = minimise_on_working_sets(
             point,
             options,
             record.part(options.max_iter, may_end=False),
             penalty=penalty,
             working=working,
-            share=STAGE_SHARE,
+            share=share,
         )
         point, status = outcome.point, outcome.status
         if status is Status.STOPPED:
             break
     return point, status
+
+
+def _extrapolated(before: Array, theta: Array) -> Array:
+    """Return θ (R, d + 1) after another step like that from `before`.
+
+    Coefficients that are zero stay zero, and those whose sign would change become zero.
+    """
+    further = 2.0 * theta - before
+    kept = theta * further > 0.0
+    kept[:, -1] = True
+    return np.asfortranarray(np.where(kept, further, 0.0))

@@ -1,0 +1,40 @@
+"""Lassos with more columns than rows, whose columns share a factor."""
+
+import numpy as np
+import pytest
+
+from skmaxent import MaxentClassifier
+
+
+@pytest.mark.parametrize("C", [0.3, 3.0])
+@pytest.mark.parametrize("K", [2, 3])
+def test_correlated_columns_satisfy_the_optimality_conditions(K, C):
+    # Starts far from the optimum made hundreds of columns nonzero, and took minutes.
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(80, 600)) + 2.0 * rng.normal(size=(80, 1))
+    y = np.arange(80) % K
+    clf = MaxentClassifier(C=C, l1_ratio=1.0, tol=1e-6).fit(X, y)
+    gradient = X.T @ (clf.predict_proba(X) - np.eye(K)[y])
+    gradient = gradient[:, 1:] if K == 2 else gradient
+    coef = clf.coef_.T
+    assert np.abs(gradient).max() <= (1.0 + 1e-4) / C
+    active = coef != 0.0
+    assert 10 < active.sum() < 80 * (K - 1)
+    np.testing.assert_allclose(gradient[active], -np.sign(coef[active]) / C, rtol=1e-4)
+
+
+def test_groups_and_elastic_nets_of_correlated_columns():
+    rng = np.random.default_rng(8)
+    X = rng.normal(size=(60, 500)) + 2.0 * rng.normal(size=(60, 1))
+    y = np.arange(60) % 3
+    clf = MaxentClassifier(C=1.0, l1_ratio=0.9, tol=1e-6).fit(X, y)
+    gradient = X.T @ (clf.predict_proba(X) - np.eye(3)[y]) + 0.1 * clf.coef_.T
+    excess = np.abs(gradient) - 0.9
+    assert excess[clf.coef_.T == 0.0].max() <= 1e-4
+    np.testing.assert_allclose(excess[clf.coef_.T != 0.0], 0.0, atol=1e-4)
+    clf = MaxentClassifier(C=1.0, l1_ratio=1.0, grouped=True, tol=1e-6).fit(X, y)
+    gradient = X.T @ (clf.predict_proba(X) - np.eye(3)[y])
+    lengths = np.sqrt(np.square(gradient).sum(axis=1))
+    active = clf.coef_.any(axis=0)
+    assert lengths[~active].max() <= 1.0 + 1e-4
+    np.testing.assert_allclose(lengths[active], 1.0, rtol=1e-4)
