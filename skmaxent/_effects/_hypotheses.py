@@ -8,6 +8,7 @@ import numpy as np
 
 from skmaxent._effects._equations import linear_equations
 from skmaxent._effects._estimates import Estimates
+from skmaxent._input._arguments import as_list
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _linear_functions(hypothesis: Any, labels: pd.DataFrame) -> tuple[Array, Arr
         and hypothesis
         and all(isinstance(h, str) for h in hypothesis)
     ):
-        equations = [hypothesis] if isinstance(hypothesis, str) else list(hypothesis)
+        equations = as_list(hypothesis)
         A, right, names = linear_equations(equations, [f"b{i}" for i in range(m)])
         return A, np.asarray(right), pd.DataFrame({"hypothesis": names})
     try:

@@ -63,7 +63,7 @@ class FeatureNames:
                 f"features must be names, or lists of names of features that are tested together: "
                 f"found {unnamed}; expected names among {self.columns}."
             )
-        terms = [[term] if isinstance(term, str) else list(term) for term in features]
+        terms = [as_list(term) for term in features]
         if not terms or not all(terms):
             raise ValueError(f"features must name features of the model, found {features}.")
         found = []

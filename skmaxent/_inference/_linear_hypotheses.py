@@ -11,6 +11,7 @@ from skmaxent._effects._equations import linear_equations
 from skmaxent._effects._estimates import normal_interval, percentile_interval
 from skmaxent._inference._coefficient_tables import CoefficientTables
 from skmaxent._inference._tables import z_tests
+from skmaxent._input._arguments import as_list
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ class LinearHypotheses:
                     f"rhs={rhs!r} is for hypotheses given as an array: write the value into the "
                     "equation, as in 'Labour:Europe = 0.5'."
                 )
-            equations = [hypothesis] if isinstance(hypothesis, str) else list(hypothesis)
-            return cls._of_equations(equations, rows, columns, reference)
+            return cls._of_equations(as_list(hypothesis), rows, columns, reference)
         return cls._of_array(hypothesis, rhs, len(rows) * len(columns))
 
     @classmethod

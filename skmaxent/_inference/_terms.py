@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from skmaxent._input._arguments import as_list
+
 
 @runtime_checkable
 class KnowsTerms(Protocol):
@@ -79,7 +81,7 @@ class Terms:
             )
         term_of: dict[str, str] = {}
         for term, columns in groups.items():
-            columns = [columns] if isinstance(columns, str) else list(columns)
+            columns = as_list(columns)
             unknown = [column for column in columns if column not in names]
             if unknown or not columns:
                 raise ValueError(
@@ -172,7 +174,7 @@ def without_columns(
     """
     found = {}
     for term, columns in groups.items():
-        listed = [columns] if isinstance(columns, str) else list(columns)
+        listed = as_list(columns)
         kept = [column for column in listed if column not in aliased]
         if kept or not listed:
             found[term] = kept

@@ -34,6 +34,11 @@ def finds_zeros(n: int, n_logits: int, n_columns: int) -> bool:
     return n * n_coefficients * n_logits <= most
 
 
+def log_scores_of(log_proba: Array, shares: Array) -> Array:
+    """Return Σ_k y_k log p_k of each row, (n,), for the observed shares y; larger is better."""
+    return np.asarray(np.einsum("nk,nk->n", shares, np.where(shares > 0.0, log_proba, 0.0)))
+
+
 @dataclass(frozen=True)
 class Units:
     """The units that are left out one at a time.
@@ -194,8 +199,7 @@ class HeldOutScores:
     @property
     def log_scores(self) -> Array:
         """The held-out log-probability of the observed class, or mean over shares, (n_units,)."""
-        shares = self._units.shares
-        scores = np.einsum("nk,nk->n", shares, np.where(shares > 0.0, self.log_proba, 0.0))
+        scores = log_scores_of(self.log_proba, self._units.shares)
         return np.asarray(np.where(self.is_single, -np.inf, scores))
 
     @property

@@ -16,7 +16,7 @@ from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import native
 from skmaxent._input._read import check_data, read
 from skmaxent._input._settings import Settings
-from skmaxent._leverage._left_out_units import Units
+from skmaxent._leverage._left_out_units import Units, log_scores_of
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._model_selection._folds import Fold, FoldOptions, Job, fold_path
 from skmaxent._model_selection._maxent_path import MaxentPath
@@ -83,12 +83,12 @@ def score_of_rows(scoring: Any) -> Callable[[Array, Array], Array]:
     Raises ValueError if the score is not a mean over observations of such a function.
     """
     functions = {
-        "neg_log_loss": _log_scores,
+        "neg_log_loss": log_scores_of,
         "accuracy": _hits,
         "neg_brier_score": _neg_brier_scores,
     }
     if scoring is None:
-        return _log_scores
+        return log_scores_of
     for name, function in functions.items():
         if scoring == name or (callable(scoring) and repr(scoring) == repr(get_scorer(name))):
             return function
@@ -97,11 +97,6 @@ def score_of_rows(scoring: Any) -> Callable[[Array, Array], Array]:
         f"probabilities: scoring must be None or one of {sorted(functions)}, or the scorer of that "
         f"name; found {scoring!r}. Use folds for other scorers."
     )
-
-
-def _log_scores(log_proba: Array, shares: Array) -> Array:
-    """Return Σ_k y_k log p_k of each row, (n,), for the observed shares y; larger is better."""
-    return np.asarray(np.einsum("nk,nk->n", shares, np.where(shares > 0.0, log_proba, 0.0)))
 
 
 def _hits(log_proba: Array, shares: Array) -> Array:
@@ -242,7 +237,7 @@ class LeftOutRows:
     @property
     def scores_log_likelihood(self) -> bool:
         """Whether the score is the mean log-likelihood."""
-        return self.score is _log_scores
+        return self.score is log_scores_of
 
     def scored(self, job: Job, grid: PenaltyGrid) -> RowsScored:
         """Return the path of a job with its leave-one-out scores.

@@ -66,10 +66,9 @@ def factored_hessian(
         targets = likelihood.dense_targets(part.targets)
         weights = part.weights_or_ones().astype(np.float64) / objective.total_weight
         offset = 0.0 if part.offset is None else part.offset.T.astype(np.float64)
-        Z = theta @ X + offset
-        P, C, _ = loss_of_rows(likelihood, Z, targets)
+        P, C, _ = loss_of_rows(likelihood, theta @ X + offset, targets)
         terms += (np.abs(P * (1.0 - targets) - targets * C) * weights) @ np.abs(X).T
-        root = curvature_roots(likelihood, Z)
+        root = curvature_roots(likelihood, P, C)
         B = np.einsum("kmi,ji->kimj", root * np.sqrt(weights), X).reshape(-1, R * width)
         factor = np.asarray(np.linalg.qr(np.vstack([factor, B]), mode="r"))
     return FactoredHessian(factor, terms)

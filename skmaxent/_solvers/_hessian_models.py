@@ -15,7 +15,7 @@ from scipy.linalg import lapack
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Tangent
 from skmaxent._solvers._conjugate_gradients import conjugate_gradients
-from skmaxent._solvers._precise_rows import curvature_roots
+from skmaxent._solvers._precise_rows import curvature_roots, loss_of_rows
 from skmaxent._solvers._quadratic import Model, are_same, cholesky, project_onto_tangent
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
@@ -101,7 +101,8 @@ class RowSpaceModel(HessianModel):
         likelihood = objective.likelihood
         Z = point.theta @ self._X + (0.0 if rows.offset is None else rows.offset.T)
         weights = rows.weights_or_ones().astype(float) / objective.total_weight
-        self._roots = curvature_roots(likelihood, Z) * np.sqrt(weights)
+        P, C, _ = loss_of_rows(likelihood, Z, np.zeros_like(Z))
+        self._roots = curvature_roots(likelihood, P, C) * np.sqrt(weights)
         self._last: tuple[Tangent, Array] | None = None
 
     def apply(self, V: Array) -> Array:

@@ -117,7 +117,9 @@ def start_by_continuation(
     before = point.theta
     for stage in range(n_stages - 1, -1, -1):
         penalty = terms.times(step**stage).whole_penalty()
-        theta = _extrapolated(before, point.theta) if is_wide else point.theta
+        theta = point.theta
+        if is_wide:
+            theta = with_zeros_of(theta, 2.0 * theta - before)
         theta = penalty.project(theta)
         before = point.theta
         point = point if np.array_equal(theta, point.theta) else point.objective.at(theta)
@@ -137,12 +139,11 @@ def start_by_continuation(
     return point, status
 
 
-def _extrapolated(before: Array, theta: Array) -> Array:
-    """Return θ (R, d + 1) after another step like that from `before`.
+def with_zeros_of(last: Array, theta: Array) -> Array:
+    """Return θ (R, d + 1), extrapolated beyond the θ of a fit, `last`, with the zeros of that fit.
 
-    Coefficients that are zero stay zero, and those whose sign would change become zero.
+    Coefficients whose sign the extrapolation changes become zero too. Intercepts stay.
     """
-    further = 2.0 * theta - before
-    kept = theta * further > 0.0
+    kept = last * theta > 0.0
     kept[:, -1] = True
-    return np.asfortranarray(np.where(kept, further, 0.0))
+    return np.asfortranarray(np.where(kept, theta, 0.0))

@@ -114,12 +114,12 @@ def loss_of_rows(likelihood: Likelihood, Z: Array, T: Array) -> _Rows:
     return _Rows(P, C, losses)
 
 
-def curvature_roots(likelihood: Likelihood, Z: Array) -> Array:
-    """Return a root of the curvature of the loss of each row, (R, R, rows), for logits Z (R, rows).
+def curvature_roots(likelihood: Likelihood, P: Array, C: Array) -> Array:
+    """Return a root of the curvature of the loss of each row, (R, R, rows).
 
-    The curvature of a row by its logits is rootᵀ root: diag p - p pᵀ for coupled logits.
+    The curvature of a row by its logits is rootᵀ root: diag p - p pᵀ for coupled logits. P and C
+    (R, rows) are those of `loss_of_rows`.
     """
-    P, C, _ = loss_of_rows(likelihood, Z, np.zeros_like(Z))
     k = np.arange(len(P))
     root = np.zeros((len(P), *P.shape))
     if likelihood.is_coupled:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from skmaxent._existence import Watch
+from skmaxent._solvers._nonsmooth_starts import with_zeros_of
 from skmaxent._solvers._path import Path
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._record import Outcome
@@ -123,9 +124,8 @@ class PredictedPath(Path):
         factors = polynomial_factors(np.array(logarithms), np.log(strength))
         theta = np.tensordot(factors, np.array(thetas), 1)
         if not problem.terms.is_plain_ridge:
-            last = thetas[-1]
-            kept = (last * theta > 0.0) | (np.arange(last.shape[1]) == last.shape[1] - 1)
-            theta = problem.terms.whole_penalty().project(np.where(kept, theta, 0.0))
+            theta = with_zeros_of(thetas[-1], theta)
+            theta = problem.terms.whole_penalty().project(theta)
         return np.asfortranarray(theta)
 
 
