@@ -32,6 +32,8 @@ from .reference import WIDE, probabilities
 # held-out rows that are not far outside of the training rows; for others see `score_change`.
 SCORES_AGREE = 1e-3
 ROUNDING = 1e-9
+# The relative difference of scores up to which `fit` counts them as equal.
+EQUAL_SCORES = 1e-10
 # Total loss that rounding of an objective in float64 hides, where a large penalty of fixed
 # coefficients is part of it, beyond which intercepts and thus scores may differ.
 HIDDEN_NATS = 1e-6
@@ -463,9 +465,11 @@ class CrossValidation(Examination):
         for i, fold in enumerate(model.scores_):
             if np.isnan(fold).all():
                 continue
-            # Of penalties with equal scores, the one with the smallest C.
+            # Of penalties with scores that are equal up to rounding, the one with the smallest C.
             order = np.argsort(model.Cs_, kind="stable")
-            j, c = np.unravel_index(np.nanargmax(fold[:, order]), fold.shape)
+            top = np.nanmax(fold)
+            is_best = fold[:, order] >= top - EQUAL_SCORES * abs(top)
+            j, c = np.unravel_index(is_best.argmax(), fold.shape)
             c = order[c]
             parts.append((model.l1_ratios_[j], model.Cs_[c], *self.coefficients(i, j, c)))
         ratios, Cs, coefs, intercepts = zip(*parts, strict=True)

@@ -281,6 +281,8 @@ class Objective:
                 u = V[:, j] / length[j]
                 H[:, j, :, j] += self._l1[0, j] / length[j] * (np.eye(R) - np.outer(u, u))
         free = ~held
+        if self.link == "softmax":
+            self._add_curvature_of_shifts(H, free)
         if self.fit_intercept:
             G, free = np.column_stack([G, g]), np.column_stack([free, np.ones((R, 1), bool)])
         step = np.zeros(free.shape)
@@ -311,6 +313,16 @@ class Objective:
         step[free] = -(Q @ np.where(solid, q / np.where(solid, values, 1), 0)) / size
         gain = -(step * G).sum() / 2
         return step[:, :d], step[:, d] if self.fit_intercept else np.zeros(R), gain
+
+    def _add_curvature_of_shifts(self, H, free):
+        """Give steps that add a number to all logits of H (R, w, R, w) curvature.
+
+        They change neither the loss nor, for columns without a penalty, F. Without curvature the
+        rounding of the gradient would make them large.
+        """
+        bare = ~(self._l1.any(axis=0) | self._ridge.any(axis=0)) & free.all(axis=0)
+        for j in np.append(np.flatnonzero(bare), [self.shape[1]] * self.fit_intercept).astype(int):
+            H[:, j, :, j] += abs(H[:, j, :, j]).max()
 
     def _reach(self, V, step):
         """The multiple of a step at which the first coefficient becomes zero or meets a bound."""

@@ -73,6 +73,15 @@ def test_two_methods_agree(link, penalty):
     assert float(objective.cold().value) == pytest.approx(float(newton.value), rel=1e-13)
 
 
+def test_intercepts_do_not_run_away_where_the_penalty_is_tiny():
+    """A number that is added to all intercepts changes nothing, and would cost their digits."""
+    X = np.array([[0.219810884], [0.219810682], [0.219810851]])
+    objective = Objective(X, np.eye(3), np.ones(3), "softmax", ridge=1e-9, l1=1e-15)
+    found = objective.polished(np.zeros((3, 1)), np.zeros(3))
+    assert abs(found.intercept.sum()) < 1e-6 < abs(found.intercept).max() < 20.0
+    assert found.gain < 1e-12
+
+
 @pytest.mark.parametrize("penalty", ["ridge", "lasso", "elastic net", "bounds", "groups"])
 def test_no_point_nearby_is_lower(penalty):
     objective = ordinary("softmax", **PENALTIES[penalty])
