@@ -236,6 +236,7 @@ class _SetFit:
             if is_short or not _is_lower(value, self.value):
                 step, value = self._step(self.step_options, minimise)
                 is_at_end = _has_reached_minimum(step, self.tol)
+                is_short = is_short and self.value - value <= negligible
                 if self.last is not None and not _is_lower(value, self.value):
                     # What is left to gain is rounding, or the step did not reach its own minimum.
                     return Status.CONVERGED if is_at_end else step.status

@@ -17,7 +17,6 @@ last column. H, of shape (R·(d + 1), R·(d + 1)), has the coefficients of a cla
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -45,6 +44,8 @@ FIRST_DAMPING, MORE_DAMPING, MOST_SET_DAMPING = 1e-6, 10.0, 1e6
 LONGEST = 2.0**20
 # Shares of a step along a direction of negative curvature that are tried.
 SADDLE_SHARES = tuple(8.0**-k for k in range(5))
+# Most Newton steps back into a curved valley after a step that left it.
+STEPS_BACK = 3
 # Eigenvalues are set to at least this share of the largest one.
 LEAST_EIGENVALUE = 1e-13
 # Coefficients with a ridge of this strength or more are fixed.
@@ -96,7 +97,6 @@ def descend_by_newton(theta: Array, objective: SetObjective, record: Record, tol
     """
     theta = objective.penalty.recentre(theta)
     value, damping = objective.value_at(theta), 0.0
-    minimum = _smooth_minimum if objective.is_plain_ridge else _nonsmooth_minimum
     while True:
         point = objective.point_at(theta)
         H = observed_information(point)
@@ -104,14 +104,13 @@ def descend_by_newton(theta: Array, objective: SetObjective, record: Record, tol
             theta = objective.recentre(theta)
             point = objective.point_at(theta)
             H, value = observed_information(point), objective.value_at(theta)
-        penalty, value_at = objective.penalty, objective.value_at
         root_n = root_size(point.objective.blocks.effective_size, value)
-        best = minimum(point, H, penalty, 0.0)
+        best = _minimum(objective, point, H, 0.0)
         distance = root_n * best.distance
         status = Status.CONVERGED if distance <= tol else Status.MAX_ITER
         lower = None
         if status is Status.CONVERGED:
-            lower = _lower_on_manifold(point, H, penalty, value, value_at, tol / root_n)
+            lower = _lower_on_manifold(objective, point, H, value, tol / root_n)
             status = status if lower is None else Status.MAX_ITER
         counter = point.objective.counter
         here = objective.home(theta)
@@ -123,39 +122,35 @@ def descend_by_newton(theta: Array, objective: SetObjective, record: Record, tol
             continue
         while True:
             if damping > 0.0:
-                best = minimum(point, H, penalty, damping)
-            candidate = value_at(best.theta)
-            if candidate < value - ROUNDED * abs(value):
+                best = _minimum(objective, point, H, damping)
+            candidate = objective.value_at(best.theta)
+            if _is_below(candidate, value):
                 break
             damping = max(FIRST_DAMPING, MORE_DAMPING * damping)
             if damping > MOST_SET_DAMPING or best.decrease <= ROUNDED * abs(value):
-                lower = _lower_on_manifold(point, H, penalty, value, value_at, 0.0)
+                lower = _lower_on_manifold(objective, point, H, value, 0.0)
                 if lower is None:
                     status = _status_at_rounding(point, value, distance)
                     return Descent(here, value, status, objective.coefficients(theta))
                 best, candidate = replace(best, theta=lower[0]), lower[1]
                 break
-        theta, value = _extended(theta, best.theta, candidate, value_at, penalty)
+        theta, value = _extended(theta, best.theta, candidate, objective)
         damping = damping / MORE_DAMPING if damping > FIRST_DAMPING else 0.0
 
 
 def _lower_on_manifold(
-    point: Point,
-    H: Array,
-    penalty: Penalty,
-    value: float,
-    value_at: Callable[[Array], float],
-    nearest: float,
+    objective: SetObjective, point: Point, H: Array, value: float, nearest: float
 ) -> tuple[Array, float] | None:
     """Return θ where the objective is lower than at a seemingly stationary point, and its value.
 
     The result is None if no such θ is found. Only coefficients that the penalty lets move both ways
     change. The absolute values of the eigenvalues of all coefficients may be larger than the
     curvature of these, which makes steps short. A Newton step for them is therefore tried if it is
-    longer than `nearest`. At a stationary point, the objective also falls along a direction of
-    negative curvature, both ways. `H` is the Hessian of the loss, `value` the objective, and
-    `value_at` that of `descend_by_newton`.
+    longer than `nearest`, and is followed by steps back into the valley that it may have left. At a
+    stationary point, the objective also falls along a direction of negative curvature, both ways.
+    `H` is the Hessian of the loss at the point, and `value` the objective.
     """
+    penalty = objective.penalty
     theta, tangent = point.theta, penalty.tangent(point.theta)
     some = np.flatnonzero(H.any(axis=0) & tangent.free.ravel())
     if not len(some):
@@ -168,8 +163,10 @@ def _lower_on_manifold(
     least = max(LEAST_EIGENVALUE * float(np.abs(values).max()), 1e-300)
     newton = -slope / np.maximum(np.abs(values), least)
     steps = []
+    n_back = 0
     if float(np.sqrt(-slope @ newton)) > nearest:
         steps.append(axes @ newton)
+        n_back = STEPS_BACK
     if values[0] < 0.0:
         # By the quadratic model, the objective would be zero at the end of the first step.
         longest = np.sqrt(2.0 * value / -values[0]) * axes[:, 0]
@@ -178,10 +175,22 @@ def _lower_on_manifold(
         end = theta.copy(order="F")
         end.flat[some] += step
         end = penalty.recentre(penalty.project(end))
-        end_value = value_at(end)
-        if end_value < value - ROUNDED * abs(value):
-            return _extended(theta, end, end_value, value_at, penalty)
+        end_value = objective.value_at(end)
+        for _ in range(n_back):
+            if _is_below(end_value, value):
+                break
+            there = objective.point_at(end)
+            end = _minimum(objective, there, observed_information(there), 0.0).theta
+            end_value = objective.value_at(end)
+        n_back = 0
+        if _is_below(end_value, value):
+            return _extended(theta, end, end_value, objective)
     return None
+
+
+def _is_below(value: float, other: float) -> bool:
+    """Return whether an objective is below another one by more than rounding errors."""
+    return value < other - ROUNDED * abs(other)
 
 
 def _with_curvature_of_shifts(H: Array, point: Point, is_free: NDArray[np.bool_]) -> Array:
@@ -204,11 +213,7 @@ def _with_curvature_of_shifts(H: Array, point: Point, is_free: NDArray[np.bool_]
 
 
 def _extended(
-    theta: Array,
-    end: Array,
-    value: float,
-    value_at: Callable[[Array], float],
-    penalty: Penalty,
+    theta: Array, end: Array, value: float, objective: SetObjective
 ) -> tuple[Array, float]:
     """Double the step from θ to `end` as long as the objective falls.
 
@@ -217,8 +222,8 @@ def _extended(
     """
     step, length = end - theta, 2.0
     while length < LONGEST:
-        longer = penalty.project(np.asfortranarray(theta + length * step))
-        longer_value = value_at(longer)
+        longer = objective.penalty.project(np.asfortranarray(theta + length * step))
+        longer_value = objective.value_at(longer)
         if not longer_value < value:
             break
         end, value, length = longer, longer_value, 2.0 * length
@@ -234,6 +239,12 @@ def _status_at_rounding(point: Point, value: float, distance: float) -> Status:
     total = point.objective.blocks.effective_size * value
     is_rounding = 0.5 * distance**2 <= 1e-7 * max(min(total, 1.0), SMALLEST_TOTAL) * max(total, 1.0)
     return Status.CONVERGED if is_rounding else Status.PRECISION
+
+
+def _minimum(objective: SetObjective, point: Point, H: Array, damping: float) -> Minimum:
+    """Return the minimum of the quadratic model at a point plus the penalty."""
+    minimum = _smooth_minimum if objective.is_plain_ridge else _nonsmooth_minimum
+    return minimum(point, H, objective.penalty, damping)
 
 
 def _smooth_minimum(point: Point, H: Array, penalty: Penalty, damping: float) -> Minimum:
