@@ -39,6 +39,9 @@ ENTRIES_TOGETHER = 1 << 17
 # least half of the predicted decrease, because (exp(1) - 2) ΔᵀHΔ is an upper bound on what the loss
 # adds to its linear model, and ΔᵀHΔ/2 at most the predicted decrease.
 SURE_CHANGE = 1.0
+# Rounding hides a weaker penalty of a column that is constant in a problem: one whose variance
+# there is below this share of its variance in the objective.
+LEAST_PENALTY, CONSTANT = 1e-10, 1e-12
 # How often the signs of coefficients are guessed again, before a search by pivots finds them. After
 # the first few guesses, only one sign changes at a time.
 MAX_GUESSES, FULL_GUESSES = 16, 3
@@ -155,6 +158,7 @@ class SmallBatch:
         if objective.likelihood.is_coupled:
             held[-1] |= ~(flat[0].l1 + flat[0].ridge).reshape(R, width).any(axis=0)
         self.held = held.ravel()
+        self._is_varying = objective.varying
 
     @property
     def _n_together(self) -> int:
@@ -209,11 +213,13 @@ class SmallBatch:
         -------
         W : ndarray of shape (m, p)
         n_iter : ndarray of int, shape (m,)
-            The numbers of steps; 0 where the method did not converge.
+            The numbers of steps; 0 where the method did not converge, or rounding hides the penalty
+            that alone determines some coefficients.
         """
         ends, n_iter = W.copy(), np.zeros(len(W), dtype=np.int32)
-        for first in range(0, len(W), self._n_together):
-            index = np.arange(first, min(first + self._n_together, len(W)))
+        some = np.flatnonzero(self._are_determined(which, strength))
+        for first in range(0, len(some), self._n_together):
+            index = some[first : first + self._n_together]
             here = self.at(which[index], strength[index], W[index])
             for number in range(1, max_iter + 1):
                 here, distance, is_lower = self._after_step(here)
@@ -224,6 +230,18 @@ class SmallBatch:
                     break
                 here, index = here.at(others), index[others]
         return ends, n_iter
+
+    def _are_determined(self, which: Array, strength: Array) -> Array:
+        """Return in which problems (m,) rounding hides no penalty of a constant column."""
+        penalty = np.add(*self.strengths(which, strength)).reshape(len(which), *self._shape)
+        is_weak = (penalty[:, :, :-1] < LEAST_PENALTY).any(axis=1)
+        if not is_weak.any():
+            return np.ones(len(which), dtype=bool)
+        # Without an intercept the last mean is zero, and constants do not count.
+        spread = self._weights @ np.square(self._rows.by_row)
+        spread -= np.square(self.means) * self.means[:, -1:]
+        is_constant = (spread <= CONSTANT)[:, :-1] & self._is_varying
+        return np.asarray(~(is_weak & is_constant[which]).any(axis=1))
 
     def logits(self, W: Array, rows: Array) -> Array:
         """Return the logits (m, R) of a row for each of W, offsets included; `rows` is (m,)."""

@@ -135,3 +135,20 @@ def test_folds_that_do_not_converge_are_fitted_on_their_own():
         few = MaxentClassifierCV(Cs=[1e-3, 1e3], max_iter=1).fit(*WINE)
     assert few.n_iter_.max() <= 1
     assert np.isfinite(few.scores_).all()
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 1e-6])
+def test_a_weak_penalty_of_a_column_that_is_constant_in_a_fold(l1_ratio):
+    """Rounding hides the ridge of a column of such a range; without its rows the column is zero."""
+    X = np.column_stack([FOUR[0][:20, :2], np.zeros(20)])
+    X[11, 2] = 7e7
+    y = FOUR[1][:20] < 2
+    held_out = np.arange(10, 20)
+    train = np.arange(10)
+    options = {"cv": [(held_out, train), (train, held_out)], "l1_ratios": [l1_ratio]}
+    clf = MaxentClassifierCV(Cs=[1.0, 10.0], **options).fit(X, y)
+    for C, score in zip(clf.Cs_, clf.scores_[1, 0], strict=True):
+        theirs = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-10)
+        theirs.fit(X[train, :2], y[train])
+        expected = theirs.predict_log_proba(X[held_out, :2])[range(10), y[held_out].astype(int)]
+        np.testing.assert_allclose(score, expected.mean(), rtol=1e-4)
