@@ -112,7 +112,7 @@ def logit_interval(
 
 def percentile_interval(draws: Array, conf_level: float) -> tuple[Array, Array]:
     """Return the equal-tailed interval of each column of `draws`, (n_draws, m)."""
-    tail = 0.5 * (1.0 - conf_level)
+    tail = 0.5 * (1.0 - float(conf_level))
     lower, upper = np.quantile(draws, [tail, 1.0 - tail], axis=0)
     return lower, upper
 

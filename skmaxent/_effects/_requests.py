@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skmaxent._effects._estimates import check_level
-from skmaxent._input._arguments import check_choice, check_count
+from skmaxent._input._arguments import check_choice, check_count, is_flag
 from skmaxent._typing import RandomState
 
 INTERVALS = ("delta", "logit", "simulation", "bootstrap")
@@ -83,7 +83,7 @@ class Request:
     @property
     def is_averaged(self) -> bool:
         """Whether rows are averaged, all of them or by groups."""
-        return self.by is not None and self.by is not False
+        return self.by is not None and not is_flag(self.by, False)
 
     @property
     def hypothesis_is_number(self) -> bool:

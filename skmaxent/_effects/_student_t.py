@@ -71,7 +71,7 @@ NORMAL = StudentT()
 
 def t_quantile(conf_level: float, df: float | Array = np.inf) -> float | Array:
     """Return the t for which an interval of ±t standard errors has the level `conf_level`."""
-    level = 0.5 + 0.5 * conf_level
+    level = 0.5 + 0.5 * float(conf_level)
     normal = float(stats.norm.ppf(level))
     if np.all(np.isinf(df)):
         return normal

@@ -13,6 +13,7 @@ from skmaxent._effects._datagrid import DataGrid, datagrid, grid_points, grid_ro
 from skmaxent._effects._quantities import Groups
 from skmaxent._effects._requests import Request
 from skmaxent._effects._variables import Variables
+from skmaxent._input._arguments import is_flag
 from skmaxent._input._validation import check_sample_weight
 from skmaxent._typing import Array
 
@@ -185,7 +186,7 @@ def _in_groups(rows: TableRows, by: Any) -> TableRows:
     is_grid_of_means = rows.points is not None
     n = len(rows.labels) if is_grid_of_means else len(rows.frame)
     weights = None if is_grid_of_means else rows.weights
-    if by is True:
+    if is_flag(by, True):
         groups = Groups.of(np.zeros(n, int), 1, weights)
         return replace(rows, groups=groups, labels=pd.DataFrame(index=range(1)))
     source = (rows.labels if is_grid_of_means else rows.frame).reset_index(drop=True)

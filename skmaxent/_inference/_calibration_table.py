@@ -126,7 +126,7 @@ def bins_of(p: Array, counts: Array, n_bins: int, strategy: str) -> Array:
 
 def wilson_interval(share: float, n: float, conf_level: float) -> tuple[float, float]:
     """Return the ends of Wilson's confidence interval for a share of n observations."""
-    z = float(stats.norm.ppf(0.5 + 0.5 * conf_level))
+    z = float(stats.norm.ppf(0.5 + 0.5 * float(conf_level)))
     center = (share + z * z / (2.0 * n)) / (1.0 + z * z / n)
     half = z * np.sqrt(share * (1.0 - share) / n + z * z / (4.0 * n * n)) / (1.0 + z * z / n)
     # For shares of 0 and 1 one end equals the share; rounding would move it.

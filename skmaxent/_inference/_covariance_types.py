@@ -75,6 +75,7 @@ class CovarianceKind:
         """
         if use_t not in (None, True, False):
             raise ValueError(f"use_t must be None, True or False, found {use_t!r}.")
+        use_t = use_t if use_t is None else bool(use_t)
         if units is not None:
             if is_penalised:
                 raise ValueError(

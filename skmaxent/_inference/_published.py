@@ -7,6 +7,7 @@ how many earlier columns of the model have the same name, or -1 for the intercep
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def published_table(
     cells = [
         outcome
         for model in models
-        for outcome in _cells(model, exponentiate, conf_level, stars, decimals)
+        for outcome in _cells(model, exponentiate, conf_level, stars, int(decimals))
     ]
     blank = ("", "", "")
     body = [(key[0], [outcome.get(key, blank) for outcome in cells]) for key in row_keys]
@@ -79,7 +80,8 @@ def _check(models: Sequence[CoefficientMethods], stars: bool, decimals: int) -> 
             "stars stand for p-values, which results of penalised fits and bootstraps do not have; "
             f"expected stars=False, found cov_type={untested[0]!r}."
         )
-    if isinstance(decimals, bool) or not isinstance(decimals, int) or not 0 <= decimals <= 15:
+    is_integer = isinstance(decimals, Integral) and not isinstance(decimals, bool)
+    if not is_integer or not 0 <= decimals <= 15:
         raise ValueError(f"decimals must be an integer from 0 to 15, found {decimals!r}.")
 
 

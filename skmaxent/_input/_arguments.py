@@ -20,6 +20,11 @@ def check_flag(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be True or False, found {value!r}.")
 
 
+def is_flag(value: Any, flag: bool) -> bool:
+    """Return whether an argument is the bool `flag`, of Python or NumPy, and no number."""
+    return isinstance(value, (bool, np.bool_)) and bool(value) is flag
+
+
 def check_type(name: str, value: Any, expected: type, what: str) -> None:
     """Raise TypeError unless the argument `name` is an object of the type `expected`.
 

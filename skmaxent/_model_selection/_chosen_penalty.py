@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._input import _frames
+from skmaxent._input._arguments import is_flag
 from skmaxent._model_selection._folds import Fold, Folds, stacked_paths, warn_of_absent_classes
 from skmaxent._model_selection._left_out_rows import LeftOutRows
 from skmaxent._model_selection._maxent_path import MaxentPath
@@ -92,7 +93,7 @@ class ChosenPenalty(ScoredClassifier):
         self.C_, self.alpha_ = float(self.Cs_[c]), float(self.alphas_[c])
         self.gamma_ = float(self.gammas_[gamma])
         self.scores_, self.scores_std_err_ = scores[..., gamma], errors[..., gamma]
-        if len(self.gammas_) > 1 or self.relax is not False:
+        if len(self.gammas_) > 1 or not is_flag(self.relax, False):
             self.relaxed_scores_ = scores
 
     def _average(self, paths: list[MaxentPath], scores: Array) -> None:

@@ -12,6 +12,7 @@ from sklearn.metrics import get_scorer
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmaxent._estimators._classifier import MaxentClassifier
+from skmaxent._input._arguments import is_flag
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import native
 from skmaxent._input._read import check_data, read
@@ -49,7 +50,7 @@ def refuse_for_rows(estimator: Any, arrays: tuple[Any, ...], routed: Any) -> Non
             "cv='loo' needs rows in memory; found Dask collections. Use folds, or call compute() "
             "on X and y first."
         )
-    if estimator.relax is not False:
+    if not is_flag(estimator.relax, False):
         raise ValueError(
             "cv='loo' does not compare relaxed fits: leave out relax, or use folds; found "
             f"relax={estimator.relax!r}."

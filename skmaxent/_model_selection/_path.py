@@ -14,7 +14,7 @@ from skmaxent._callbacks._progress import Progress
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._fit_steps import fitted_attributes, options_of
 from skmaxent._estimators._fit_warnings import warn_of_blurred_columns, warn_of_inexact_columns
-from skmaxent._input._arguments import check_flag
+from skmaxent._input._arguments import check_flag, is_flag
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._read import read
 from skmaxent._input._settings import Settings, warn_of_groups_without_l1
@@ -149,8 +149,7 @@ def relaxation_of(relax: Any) -> str | None:
     Raises ValueError for other strings.
     """
     if not isinstance(relax, str):
-        is_off = isinstance(relax, (bool, np.bool_)) and not relax
-        return None if is_off else "classes"
+        return None if is_flag(relax, False) else "classes"
     if relax not in ("classes", "union"):
         raise ValueError(f"relax must be a bool, 'classes' or 'union', found {relax!r}.")
     return relax

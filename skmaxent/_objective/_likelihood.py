@@ -185,7 +185,7 @@ class Softmax:
 
     def __init__(self, n_classes: int, smoothing: float = 0.0) -> None:
         self.n_logits = n_classes
-        self.smoothing = smoothing
+        self.smoothing = float(smoothing)
 
     @property
     def n_free(self) -> int:
@@ -307,7 +307,7 @@ class Sigmoids:
 
     def __init__(self, n_labels: int, smoothing: float = 0.0) -> None:
         self.n_logits = self.n_free = n_labels
-        self.smoothing = smoothing
+        self.smoothing = float(smoothing)
 
     def probabilities(self, Z: Array) -> Array:
         # With e = exp(-|z|), log(1 + exp z) = max(z, 0) + log1p(e), and p is 1/(1 + e) for z >= 0
