@@ -85,6 +85,19 @@ class HessianBound:
             seen = self.between @ seen
         return float(np.sqrt(inner(seen, seen)))
 
+    def length_of_errors(self, error: Array) -> float:
+        """Return the root mean square of √(eᵀM⁻¹e) for independent errors e of sizes `error`.
+
+        `error` has the shape (R, width). Errors that are independent have a part along the
+        eigenvectors of the smallest eigenvalues of M, also where the columns are nearly collinear.
+        """
+        variance = np.einsum("ij,ij->j", self.root, self.root)
+        if self.between is None:
+            r = len(variance) // error.shape[1]
+            return float(np.sqrt(np.square(error[:r]).ravel() @ variance))
+        by_logit = np.einsum("ij,ij->j", self.between, self.between)
+        return float(np.sqrt(by_logit @ (np.square(error) @ variance)))
+
 
 @dataclass
 class LastBound:

@@ -8,7 +8,6 @@ logit k.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -236,7 +235,7 @@ def _bound_within(
     decrement. If it is not tight, conjugate gradients with the Hessian itself improve it. `below`
     is M, `error` (R, d + 1) the size of the rounding errors of the gradient, and `value` is F.
     """
-    noise = 2.0 * below.length(error * _random_signs(gradient.shape), error)
+    noise = 2.0 * below.length_of_errors(error)
 
     def bound(decrement: float) -> float:
         return _bound_from_decrement(decrement + noise, below.largest_range)
@@ -269,15 +268,6 @@ def _bound_within(
         max_products=CERTIFICATE_PRODUCTS,
     )
     return min(least, by_step(step.predicted, step.residual))
-
-
-@functools.lru_cache(maxsize=16)
-def _random_signs(shape: tuple[int, int]) -> Array:
-    """Return an array of random signs, to estimate by how much rounding enlarges a decrement.
-
-    Errors with random signs have a part along the eigenvectors of the smallest eigenvalues of M.
-    """
-    return np.random.default_rng(0).choice([-1.0, 1.0], size=shape)
 
 
 def _bound_from_decrement(decrement: float, largest_range: float) -> float:

@@ -1,5 +1,6 @@
 """`optimality_gap_` judges coefficients by the data and the penalty, wherever they come from."""
 
+import itertools
 from contextlib import contextmanager
 from functools import cache
 
@@ -14,6 +15,7 @@ from skmaxent._input._read import read
 from skmaxent._input._settings import Settings
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._solvers import Options, minimise
+from skmaxent._solvers._hessian_bounds import HessianBound
 from skmaxent._storage._row_blocks import RowBlocks
 
 X, Y = load_iris(return_X_y=True)
@@ -244,3 +246,16 @@ def test_a_penalty_too_weak_to_matter_leaves_the_gap_small(penalty, C):
             shift = size * np.array([1.0, -2.0, 0.0, 0.5, 0.0])
             shifted = problem.terms.whole_penalty().project(theta + shift)
             assert_honest(problem, np.asfortranarray(shifted), best)
+
+
+@pytest.mark.parametrize("is_kronecker", [False, True])
+def test_length_of_rounding_errors_is_the_mean_over_all_signs(is_kronecker):
+    """Equal errors of nearly collinear columns cancel; the mean over all signs does not."""
+    rng = np.random.default_rng(0)
+    error = rng.random((2, 3))
+    p = 3 if is_kronecker else 6
+    root, null = rng.normal(size=(p, p)), np.zeros((0, p))
+    below = HessianBound(root, null, rng.normal(size=(2, 2)) if is_kronecker else None, 1.0)
+    signs = np.array(list(itertools.product([-1.0, 1.0], repeat=6))).reshape(-1, 2, 3)
+    squares = [below.length(error * sign, error) ** 2 for sign in signs]
+    assert below.length_of_errors(error) == pytest.approx(np.sqrt(np.mean(squares)), rel=1e-12)
