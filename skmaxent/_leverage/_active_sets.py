@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from skmaxent._typing import Array
 # The largest number of steps of the active-set method, and the largest size of S in them. Rows that
 # need more keep the Newton step with the zeros of θ.
 MOST_STEPS, MOST_CHANGES = 6, 40
+# The systems of rows with a size of S up to the same of these numbers are solved together.
+SIZES = -1, 6, 12, 24, MOST_CHANGES
 # A share of the diagonal of the small systems that is added to it, so that they are not singular.
 REGULARISATION = 1e-9
 
@@ -51,6 +54,19 @@ class ActiveSets:
     gradient: Array
     schur: Array
 
+    @cached_property
+    def free(self) -> Array:
+        """θ for coordinates in A and the gradient for others, (n_fits, size)."""
+        return np.where(self.is_active, self.theta, self.gradient)
+
+    @cached_property
+    def limits(self) -> tuple[Array, Array]:
+        """The least and the largest values of `free` without a change of A, both (n_fits, size)."""
+        has_sign = self.is_active & (self.l1 > 0.0)
+        size = np.where(self.is_active, np.inf, self.l1 * (1.0 + 1e-9))
+        low = np.where(has_sign & (self.theta > 0.0), 0.0, -size)
+        return low, np.where(has_sign & (self.theta < 0.0), 0.0, size)
+
     @classmethod
     def of(
         cls, H: Array, inverse: Array, is_active: Array, theta: Array, l1: Array, gradient: Array
@@ -79,23 +95,18 @@ class ActiveSets:
         return cls(*map(np.concatenate, arrays))
 
     def changes(self, moved: Array) -> Array:
-        """Return a mask of the rows for which S is not empty, (n_fits, rows).
+        """Return the first S of rows, (n_fits, rows, size): 1 or -1 for a member, else 0.
 
         `moved` (n_fits, rows, size) are changes of coordinates in A and of gradients of the others,
-        for an empty S.
+        for an empty S. The sign of a coordinate in A is that of θ, which becomes zero. The sign of
+        another is that of the coefficient that becomes nonzero.
         """
-        values = moved + np.where(self.is_active, self.theta, self.gradient)[:, None]
-        signs = np.where(self.is_active & (self.l1 > 0.0), np.sign(self.theta), 0.0)
-        limits = np.where(self.is_active, np.inf, self.l1 * (1.0 + 1e-9))
-        changes = values * signs[:, None] < 0.0
-        changes |= np.abs(values) > limits[:, None]
-        return np.asarray(changes.any(axis=2))
+        values, (low, high) = self.free[:, None] + moved, self.limits
+        below, above = values < low[:, None], values > high[:, None]
+        return below.view(np.int8) - above.view(np.int8)
 
-    def next_signs(self, fit: Array, moved: Array, known: tuple[Array, Array] | None) -> Array:
-        """Return the next S, (rows, size): 1 or -1 for a member, by its sign, else 0.
-
-        The sign of a coordinate in A is that of θ, which becomes zero. The sign of another is that
-        of the coefficient that becomes nonzero.
+    def next_signs(self, fit: Array, moved: Array, members: Members, values: Array) -> Array:
+        """Return the S that follows another one, (rows, size), as `changes` returns it.
 
         Parameters
         ----------
@@ -103,22 +114,21 @@ class ActiveSets:
             The fits that the rows are left out of.
         moved : ndarray of shape (rows, size)
             Changes of coordinates in A and of gradients of the others.
-        known : tuple of ndarray, optional
-            The signs of the members of S, (rows, size), and their values in the solution: the
-            multiplier of a coordinate in A that is zero, or the coefficient of another. The default
-            is an empty S.
+        members : Members
+            Those of S.
+        values : ndarray of shape (n_members,)
+            Their values in the solution: the multiplier of a coordinate in A that is zero, or the
+            coefficient of another.
         """
-        is_active, theta, l1 = self.is_active[fit], self.theta[fit], self.l1[fit]
-        sign = np.sign(theta)
-        leaves = is_active & (l1 > 0.0) & ((theta + moved) * sign < 0.0)
-        gradient = self.gradient[fit] + moved
-        enters = ~is_active & (np.abs(gradient) > l1 * (1.0 + 1e-9))
-        found = np.where(leaves, sign, np.where(enters, -np.sign(gradient), 0.0))
-        if known is None:
-            return np.asarray(found)
-        signs, values = known
-        stays = np.where(is_active, values * signs <= 0.0, values * signs >= 0.0)
-        return np.where(signs != 0.0, np.where(stays, signs, 0.0), found)
+        low, high = self.limits
+        found = self.free[fit] + moved
+        below, above = found < low[fit], found > high[fit]
+        following = below.view(np.int8) - above.view(np.int8)
+        row, at, sign = members.row, members.at, members.sign
+        is_active = self.is_active[fit[row], at]
+        agrees = np.where(is_active, -sign, sign) * values >= 0.0
+        following[row, at] = np.where(agrees, sign, 0)
+        return following
 
     def schur_times(self, fit: Array, values: Array) -> Array:
         """Return the products of the matrices of some fits with `values`, (rows, size).
@@ -131,6 +141,36 @@ class ActiveSets:
             for schur, (low, high) in zip(self.schur, itertools.pairwise(ends), strict=True)
         ]
         return np.concatenate(parts)
+
+
+@dataclass(frozen=True)
+class Members:
+    """The members of the sets S of several rows.
+
+    Attributes
+    ----------
+    row, at : ndarray of int, shape (n_members,)
+        The row and the coordinate of each member.
+    sign : ndarray of int, shape (n_members,)
+    place : ndarray of int, shape (n_members,)
+        The position of each member in the S of its row.
+    count : ndarray of int, shape (rows,)
+        The number of members of each S.
+    """
+
+    row: Array
+    at: Array
+    sign: Array
+    place: Array
+    count: Array
+
+    @classmethod
+    def of(cls, signs: Array) -> Members:
+        """Return the members for `signs` (rows, size), as `ActiveSets.changes` returns them."""
+        row, at = np.nonzero(signs)
+        count = np.bincount(row, minlength=len(signs))
+        place = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+        return cls(row, at, signs[row, at], place, count)
 
 
 @dataclass(frozen=True)
@@ -149,7 +189,7 @@ class ProximalSteps:
     sets : ActiveSets
     fit : ndarray of int, shape (m,)
         The position in `sets` of the fit of each row, in ascending order.
-    slopes : ndarray of shape (m, size, r)
+    slopes : ndarray of shape (r, m, size)
         The derivatives of the coordinates in A, and of the gradients of the others, by the weighted
         residual that is left out, for an empty S.
     curvature : ndarray of shape (m, r, r)
@@ -158,10 +198,12 @@ class ProximalSteps:
         The leverage matrices B_iᵀ H_AA⁻¹ B_i, for the rows of B_i in A. `Leverages` calls them A_i.
     residual : ndarray of shape (m, r)
         The residuals times the weights that are left out, u_i r_i.
-    signs : ndarray of shape (m, size)
+    signs : ndarray of int, shape (m, size)
         1 or -1 for a member of S, by its sign, else 0; changed by `solve`.
-    change, shift : ndarray of shape (m, r) and (m, size)
-        The changes of the rows' logits and of the coordinates; set by `solve`.
+    change : ndarray of shape (m, r)
+        The changes of the rows' logits; set by `solve`.
+    shift : ndarray of shape (m, size) or None
+        The changes of the coordinates; set by `solve` if it is an array.
     """
 
     sets: ActiveSets
@@ -172,24 +214,26 @@ class ProximalSteps:
     residual: Array
     signs: Array
     change: Array
-    shift: Array
+    shift: Array | None = None
 
     @classmethod
     def of(
-        cls, sets: ActiveSets, rows: RowMatrices, which: Array, fit: Array, slopes: Array
+        cls, sets: ActiveSets, rows: RowMatrices, which: Array, slopes: Array, signs: Array
     ) -> ProximalSteps:
-        """Return the steps of the rows at positions `which`, whose `fit` and `slopes` are given."""
-        F, left_out, shape = rows.root[which], rows.left_out[which], slopes.shape
+        """Return the steps of the rows at positions `which`; the rows of a fit follow each other.
+
+        `slopes` and `signs` belong to these rows.
+        """
+        F, left_out = rows.root[which], rows.left_out[which]
         return cls(
             sets,
-            fit,
+            which // (len(rows.root) // len(sets.schur)),
             slopes,
             left_out[:, None, None] * (F @ F.transpose(0, 2, 1)),
             rows.leverage[which],
             left_out[:, None] * rows.residual[which],
-            np.zeros(shape[:2]),
-            np.zeros((shape[0], shape[2])),
-            np.zeros(shape[:2]),
+            signs,
+            np.zeros((len(which), len(slopes))),
         )
 
     def extra_gradient(
@@ -226,63 +270,91 @@ class ProximalSteps:
         """
         converged, at = np.zeros(len(self.signs), dtype=bool), which
         for _ in range(MOST_STEPS):
-            at = at[np.count_nonzero(self.signs[at], axis=1) <= MOST_CHANGES]
+            count = np.count_nonzero(self.signs[at], axis=1)
+            remaining = [at[:0]]
+            # Systems that are solved together have the size of the largest one.
+            for low, high in itertools.pairwise(SIZES):
+                some = at[(count > low) & (count <= high)]
+                if len(some):
+                    given = None if extra is None or lag is None else (extra[some], lag[some])
+                    is_same = self._step(some, given)
+                    converged[some[is_same]] = True
+                    remaining.append(some[~is_same])
+            at = np.sort(np.concatenate(remaining))
             if not len(at):
                 break
-            signs = self.signs[at]
-            extra_and_lag = None if extra is None or lag is None else (extra[at], lag[at])
-            moved, values = self._step(at, extra_and_lag)
-            following = self.sets.next_signs(self.fit[at], moved, (signs, values))
-            is_same = (following == signs).all(axis=1)
-            converged[at[is_same]] = True
-            self.signs[at] = following
-            at = at[~is_same]
         return converged[which]
 
-    def _step(self, at: Array, extra_and_lag: tuple[Array, Array] | None) -> tuple[Array, Array]:
-        """Solve the systems of the rows `at` for their present S; set their `change` and `shift`.
+    def _step(self, at: Array, extra_and_lag: tuple[Array, Array] | None) -> Array:
+        """Solve the systems of the rows `at` for their present S, and find the next.
 
-        Returns `moved` and the values of S, both (rows, size), as in `ActiveSets.next_signs`.
+        Returns a mask of the rows for which these are equal.
         """
-        sets, fit, signs, all_slopes = self.sets, self.fit[at], self.signs[at], self.slopes[at]
-        active, r = sets.is_active[fit], all_slopes.shape[2]
-        theta = sets.theta[fit]
-        lag, lagging = np.zeros(1), np.zeros((len(at), r))
+        sets, fit, signs = self.sets, self.fit[at], self.signs[at]
+        members, slopes = Members.of(signs), self.slopes[:, at]
+        lag, lagging = None, 0.0
         if extra_and_lag is not None:
             # The changes of coordinates in A and of the other gradients by the extra gradient.
             extra, lag = extra_and_lag
-            lagging = np.einsum("msr,ms->mr", all_slopes, np.where(active, extra, 0.0))
-        is_in = signs != 0.0
-        width = int(is_in.sum(axis=1).max())
-        index = np.argsort(~is_in, axis=1, kind="stable")[:, :width]
-        valid = np.take_along_axis(is_in, index, 1)
-        slopes = np.take_along_axis(all_slopes, index[:, :, None], 1) * valid[:, :, None]
-        pairs = sets.schur[fit[:, None, None], index[:, :, None], index[:, None, :]]
-        # The coefficients of dependent columns may all become zero, and H_AA⁻¹ is a pseudo-inverse.
-        pairs[:, np.arange(width), np.arange(width)] *= 1.0 + REGULARISATION
-        pairs *= valid[:, :, None] & valid[:, None, :]
-        curvature, leverage = self.curvature[at], self.leverage[at]
+            lagging = np.einsum("rms,ms->mr", slopes, np.where(sets.is_active[fit], extra, 0.0))
+        of_members = slopes[:, members.row, members.at]
+        rho, some = self._solution(at, members, of_members, lag, lagging)
+        values = np.zeros(signs.shape)
+        values[members.row, members.at] = some
+        moved = -sets.schur_times(fit, values)
+        for of_logit, one in zip(slopes, rho.T, strict=True):
+            of_logit *= one[:, None]
+            moved += of_logit
+        if lag is not None:
+            moved -= lag
+        following = sets.next_signs(fit, moved, members, some)
+        self.signs[at] = following
+        inner = np.einsum("mkl,ml->mk", self.leverage[at], rho)
+        for k, of_logit in enumerate(of_members):
+            inner[:, k] -= np.bincount(members.row, of_logit * some, minlength=len(at))
+        self.change[at] = inner - lagging
+        if self.shift is not None:
+            in_A = np.where(signs != 0, -sets.theta[fit], moved)
+            self.shift[at] = np.where(sets.is_active[fit], in_A, np.where(signs != 0, values, 0.0))
+        return np.asarray((following == signs).all(axis=1))
+
+    def _solution(
+        self, at: Array, members: Members, slopes: Array, lag: Array | None, lagging: Array | float
+    ) -> tuple[Array, Array]:
+        """Return the weighted residuals (rows, r) and the values of members (n_members,).
+
+        `slopes` (r, n_members) are those of the members, and `lagging` (rows, r) is the product of
+        the slopes with the extra gradients.
+        """
+        sets, fit, r = self.sets, self.fit[at], len(slopes)
+        row, place, width = members.row, members.place, int(members.count.max(initial=0))
+        index = np.zeros((len(at), width), dtype=np.intp)
+        index[row, place] = members.at
+        valid = np.zeros(index.shape)
+        valid[row, place] = -1.0
         M = np.zeros((len(at), width + r, width + r))
-        M[:, :width, :width] = -pairs
-        M[:, np.arange(width), np.arange(width)] += ~valid
-        M[:, :width, width:] = slopes
-        M[:, width:, :width] = curvature @ slopes.transpose(0, 2, 1)
+        pairs, diagonal = M[:, :width, :width], np.arange(width)
+        pairs[:] = sets.schur[fit[:, None, None], index[:, :, None], index[:, None, :]]
+        # The coefficients of dependent columns may all become zero, and H_AA⁻¹ is a pseudo-inverse.
+        pairs[:, diagonal, diagonal] *= 1.0 + REGULARISATION
+        pairs *= valid[:, :, None] * np.abs(valid[:, None, :])
+        pairs[:, diagonal, diagonal] += 1.0 + valid
+        M[row, place, width:] = slopes.T
+        curvature, leverage = self.curvature[at], self.leverage[at]
+        M[:, width:, :width] = curvature @ M[:, :width, width:].transpose(0, 2, 1)
         M[:, width:, width:] = np.eye(r) - curvature @ leverage
         # A coordinate in A becomes zero; another satisfies its optimality condition.
-        goal = np.where(active, theta, sets.gradient[fit] + sets.l1[fit] * signs) - lag
-        right = np.empty((len(at), width + r))
-        right[:, :width] = -np.take_along_axis(goal, index, 1) * valid
-        right[:, width:] = self.residual[at] - np.einsum("mkl,ml->mk", curvature, lagging)
+        of_fit = fit[row], members.at
+        goal = sets.free[of_fit] + np.where(
+            sets.is_active[of_fit], 0.0, sets.l1[of_fit] * members.sign
+        )
+        right = np.zeros((len(at), width + r))
+        right[row, place] = -goal if lag is None else lag[row, members.at] - goal
+        right[:, width:] = self.residual[at]
+        if lag is not None:
+            right[:, width:] -= np.einsum("mkl,ml->mk", curvature, lagging)
         solution = np.linalg.solve(M, right[:, :, None])[:, :, 0]
-        some, rho = solution[:, :width] * valid, solution[:, width:]
-        values = np.zeros(signs.shape)
-        np.put_along_axis(values, index, some, 1)
-        moved = np.einsum("msr,mr->ms", all_slopes, rho) - sets.schur_times(fit, values) - lag
-        inner = np.einsum("mkl,ml->mk", leverage, rho) - np.einsum("mwr,mw->mr", slopes, some)
-        self.change[at] = inner - lagging
-        in_A = np.where(is_in, -theta, moved)
-        self.shift[at] = np.where(active, in_A, np.where(is_in, values, 0.0))
-        return moved, values
+        return solution[:, width:], solution[row, place]
 
 
 def held_out_changes(
@@ -301,11 +373,10 @@ def held_out_changes(
         Returns the `ProximalSteps.slopes` of the rows at given positions.
     """
     change = np.einsum("mkl,ml->mk", rows.leverage, rows.held_out_residual)
-    which = np.flatnonzero(sets.changes(moved))
+    signs = sets.changes(moved).reshape(len(change), -1)
+    which = np.flatnonzero(signs.any(axis=1))
     if len(which):
-        fit, place = np.divmod(which, moved.shape[1])
-        steps = ProximalSteps.of(sets, rows, which, fit, slopes(which))
-        steps.signs[:] = sets.next_signs(fit, moved[fit, place], None)
+        steps = ProximalSteps.of(sets, rows, which, slopes(which), signs[which])
         converged = steps.solve(np.arange(len(which)))
         change[which[converged]] = steps.change[converged]
     return np.asarray(change)

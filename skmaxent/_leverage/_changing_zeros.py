@@ -8,7 +8,7 @@ plus the L1 penalty itself, and finds them (Lee, Sun & Saunders 2014, SIAM J. Op
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -112,8 +112,9 @@ class ChangingZeros:
     def all_steps(self, rows: RowLeverages) -> ProximalSteps:
         """Return the proximal Newton steps of all rows of a block, which are not solved yet."""
         slopes = self._slopes(self.coordinates.varying_columns(rows.context, self.dtype))
-        every = np.arange(len(slopes))
-        return ProximalSteps.of(self.sets, rows, every, np.zeros_like(every), slopes)
+        every, shape = np.arange(slopes.shape[1]), slopes.shape[1:]
+        steps = ProximalSteps.of(self.sets, rows, every, slopes, np.zeros(shape, dtype=np.int8))
+        return replace(steps, shift=np.zeros(shape))
 
     def derivatives(self, x: Array) -> Array:
         """Return the derivatives of the free logits of m rows by the coordinates, (m, size, r).
@@ -158,7 +159,7 @@ class ChangingZeros:
     def _slopes(self, X: list[Array]) -> Array:
         """Return the `ProximalSteps.slopes` of rows, from the columns of the coordinates."""
         m, r = X[0].shape[1], len(X) - (not self.coordinates.is_reference)
-        return np.stack([self._moved(X, np.tile(unit, (m, 1))) for unit in np.eye(r)], axis=2)
+        return np.stack([self._moved(X, np.tile(unit, (m, 1))) for unit in np.eye(r)])
 
     def lag(self, extra: Array) -> Array:
         """Return what extra gradients e_i, (rows, size), subtract from `moved` for an empty S."""

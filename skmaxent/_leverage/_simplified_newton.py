@@ -126,6 +126,7 @@ class SimplifiedNewton:
         """Return the results of `logits_without` for an L1 penalty, by proximal Newton steps."""
         n, point = len(fits.x), self.leverages.point
         steps, derivatives = zeros.all_steps(fits.rows), zeros.derivatives(fits.x)
+        assert steps.shift is not None
         shift, relaxation = np.zeros(steps.shift.shape), _Relaxation(n, zeros.coordinates.size)
         extra, lag = np.zeros(shift.shape), np.zeros(shift.shape)
         is_optimal = np.zeros(n, dtype=bool)

@@ -48,11 +48,11 @@ class SmallRefits:
         self._weights = np.ones(n) if blocks.weights is None else blocks.weights.astype(float)
 
     @classmethod
-    def suits(cls, problem: Problem) -> bool:
+    def suits(cls, problem: Problem, most: int = MOST_COEFFICIENTS) -> bool:
         """Return whether this class makes the fits of a problem. Rows have single classes.
 
-        Beside a very strong ridge towards other coefficients than zero, rounding errors hide
-        changes of the loss.
+        `most` is the largest number of coefficients. Beside a very strong ridge towards other
+        coefficients than zero, rounding errors hide changes of the loss.
         """
         blocks, terms = problem.objective.blocks, problem.terms
         return (
@@ -60,7 +60,7 @@ class SmallRefits:
             and (isinstance(blocks.X, np.ndarray) or sp.issparse(blocks.X))
             and blocks.dtype == np.float64
             and blocks.has_codes
-            and math.prod(problem.objective.shape) <= MOST_COEFFICIENTS
+            and math.prod(problem.objective.shape) <= most
             and suits_small_batch(problem.objective, terms, "auto")
             and (terms.target is None or float(terms.ridge.max()) <= MOST_STRENGTH)
         )

@@ -163,6 +163,6 @@ class _SmallSteps:
         moved = np.einsum("mknp,mnk->mnp", slopes, rho.reshape(m, n, r))
 
         def slopes_of(which: Array) -> Array:
-            return np.asarray(slopes[which // n, :, which % n].transpose(0, 2, 1))
+            return np.asarray(slopes[which // n, :, which % n].transpose(1, 0, 2))
 
         return held_out_changes(self._sets, rows, moved, slopes_of)

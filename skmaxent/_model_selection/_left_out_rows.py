@@ -26,6 +26,7 @@ from skmaxent._model_selection._penalty_grid import PenaltyGrid
 from skmaxent._model_selection._rows_in_memory import RowsInMemory
 from skmaxent._model_selection._score_accuracy import HeldOutRows, ScoreAccuracy
 from skmaxent._model_selection._scores_of_path import ScoresOfPath
+from skmaxent._model_selection._stepped_scores import SteppedScores
 from skmaxent._storage._cluster import is_dask
 from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
@@ -257,8 +258,8 @@ class LeftOutRows:
             training: TrainingProblem, path: MaxentPath, repeat: Callable[[int], None]
         ) -> None:
             """Score the finished path while the threads that read its rows still run."""
-            given = settings, training, path, grid, self.mean_and_error, repeat
-            scores.append(ScoresOfPath.of(*given))
+            kind = SteppedScores if SteppedScores.suits(training) else ScoresOfPath
+            scores.append(kind.of(settings, training, path, grid, self.mean_and_error, repeat))
 
         path = fold_path(
             model,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy.interpolate import CubicSpline, PchipInterpolator
@@ -120,7 +120,7 @@ class ScoresOfPath:
         grid: PenaltyGrid,
         score: MeanAndError,
         repeat: Callable[[int], None],
-    ) -> ScoresOfPath:
+    ) -> Self:
         """Return the scores of a path of the problem `training`."""
         strengths = training.strengths(path.Cs, grid.total_weight)
         scores = cls(settings, training, path, strengths, score, repeat)
@@ -235,10 +235,7 @@ class ScoresOfPath:
 
     def _interpolate(self) -> None:
         """Compute scores from leverages at some Cs, and interpolate the scores at the others."""
-        last = len(self._order) - 1
-        stride = max(1, min(STRIDE, last // LEAST_INTERVALS))
-        # The last interval is up to half as long or as short again as the others.
-        knots = sorted({*range(0, last - stride // 2, stride), last})
+        last, knots = len(self._order) - 1, self._knots()
         gaps = list(itertools.pairwise(knots))
         middles = [(low + high) // 2 for low, high in gaps]
         self._score_all({0})
@@ -270,6 +267,13 @@ class ScoresOfPath:
             self._is_node |= self._has_leverages
             gaps = finer
         self._fill_between()
+
+    def _knots(self) -> list[int]:
+        """Return about every `STRIDE`-th rank, and the first and the last."""
+        last = len(self._order) - 1
+        stride = max(1, min(STRIDE, last // LEAST_INTERVALS))
+        # The last interval is up to half as long or as short again as the others.
+        return sorted({*range(0, last - stride // 2, stride), last})
 
     def _first_rank(self) -> int:
         """Return a rank from which on leverages are computed in ascending order.
@@ -401,25 +405,30 @@ class ScoresOfPath:
 
         `n_vectors` is the number of random vectors, if there are any.
         """
-        fits = [self._fit(rank) for rank in ranks]
-        units = small_units(fits) if self._is_small else [None] * len(fits)
-        found = {}
-        for rank, fit, of_fit in zip(ranks, fits, units, strict=True):
+        found = self._by_one_step(ranks, n_vectors)
+        for rank, held in found.items():
             nearest = min(self._shifts, key=lambda other: abs(other - rank), default=rank)
-            found[rank] = by_one_step(
-                fit,
-                weights="frequency",
-                max_refits=0 if are_far[rank] else MOST_REFITS,
-                refuse_single=False,
-                refit_tolerance=REFIT_TOLERANCE,
-                n_vectors=n_vectors,
-                refits_sampled=False,
-                shifts=dict(self._shifts.get(nearest, {})),
-                units=of_fit,
-            )
-        make_exact_fits(list(found.values()), self._best)
+            held.refits.shifts.update(self._shifts.get(nearest, {}))
+        make_exact_fits([held for rank, held in found.items() if not are_far[rank]], self._best)
         self._shifts |= {rank: held.refits.shifts for rank, held in found.items()}
         return found
+
+    def _by_one_step(self, ranks: list[int], n_vectors: int) -> dict[int, HeldOut]:
+        """Return held-out scores at ranks without exact fits; `n_vectors` is as in `_held_out`."""
+        fits = [self._fit(rank) for rank in ranks]
+        units = small_units(fits) if self._is_small else [None] * len(fits)
+        return dict(zip(ranks, self._steps_of(fits, units, n_vectors), strict=True))
+
+    def _steps_of(
+        self, fits: list[FittedRows], units: Sequence[Units | None], n_vectors: int
+    ) -> list[HeldOut]:
+        """Return held-out scores of fits, without exact fits; `units` are as in `by_one_step`."""
+        options: dict[str, Any] = {"max_refits": MOST_REFITS, "refit_tolerance": REFIT_TOLERANCE}
+        options |= {"refuse_single": False, "refits_sampled": False, "n_vectors": n_vectors}
+        return [
+            by_one_step(fit, weights="frequency", units=of_fit, **options)
+            for fit, of_fit in zip(fits, units, strict=True)
+        ]
 
     def _found(self, held: HeldOut, n_groups: int, *, is_far: bool = False) -> Array:
         """Return the mean of held-out scores and its standard error, (2,).

@@ -18,9 +18,9 @@ from skmaxent._leverage._refits import Refits
 from skmaxent._leverage._small_refits import SmallRefits
 from skmaxent._model_selection import _scores_of_path
 
-EXACT = json.loads(
-    Path(__file__).parents[1].joinpath("oracles/leave_one_out_paths.json").read_text()
-)
+ORACLES = Path(__file__).parents[1].joinpath("oracles")
+EXACT = json.loads(ORACLES.joinpath("leave_one_out_paths.json").read_text())
+EXACT_FINE = json.loads(ORACLES.joinpath("leave_one_out_fine_paths.json").read_text())
 
 
 def simulated(n, d, n_classes, seed, size=0.3):
@@ -37,6 +37,11 @@ DATA = {
     "births": simulated(189, 8, 2, 1, size=0.5),
     "wide": simulated(60, 30, 3, 0),
     "half": simulated(400, 200, 2, 5, size=0.1),
+}
+FINE = {
+    "100 x 50": simulated(100, 50, 3, 11, size=0.3),
+    "120 x 15": simulated(120, 15, 3, 21, size=0.5),
+    "300 x 150": simulated(300, 150, 3, 12, size=0.15),
 }
 SMALL = simulated(45, 3, 3, 7, size=1.0)
 GRID = np.geomspace(0.01, 10.0, 7)
@@ -69,6 +74,20 @@ def test_score_and_choice_are_those_of_refits(name):
         Cs=exact["Cs"], l1_ratios=[l1_ratio], cv="loo", selection="one_standard_error"
     ).fit(*DATA[of_data])
     assert abs(int(np.argmax(rule.Cs_ == rule.C_)) - within) <= 1
+
+
+@pytest.mark.parametrize("name", list(FINE))
+def test_scores_of_few_rows_are_those_of_refits_at_all_cs_up_to_far_beyond_the_best(name):
+    """Also where the score changes by more than its standard error from one C to the next."""
+    exact = EXACT_FINE[name]
+    mean, error = np.array(exact["mean"]), np.array(exact["std_err"])
+    cv = MaxentClassifierCV(Cs=exact["Cs"], l1_ratios=[1.0], cv="loo").fit(*FINE[name])
+    best = int(np.argmax(mean))
+    counts = (mean > mean.max() - 2.0 * error[best]) | (np.arange(len(mean)) < best)
+    assert (np.abs(np.diff(mean)) > error[1:])[counts[1:]].any()
+    assert (np.abs(cv.scores_[0, 0] - mean) / error)[counts].max() < 0.1
+    np.testing.assert_allclose(cv.scores_std_err_[0, counts], error[counts], rtol=0.05)
+    assert abs(int(np.argmax(cv.Cs_ == cv.C_)) - best) <= 1
 
 
 @pytest.mark.parametrize("scoring", ["accuracy", "neg_brier_score"])

@@ -1,0 +1,176 @@
+"""SteppedScores: the scores of leave-one-out along a lasso path, with exact fits at few Cs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from skmaxent._leverage._leave_one_out import HeldOut
+from skmaxent._leverage._left_out_units import Units, finds_zeros
+from skmaxent._leverage._small_refits import SmallRefits
+from skmaxent._leverage._small_steps import small_units
+from skmaxent._model._training_problem import TrainingProblem
+from skmaxent._model_selection._in_sample_scores import in_sample_scores
+from skmaxent._model_selection._scores_of_path import FAR, FAR_SMALL, ScoresOfPath
+from skmaxent._typing import Array
+
+# The largest number of rows for each coefficient. With more rows, single coefficients that become
+# nonzero from one C to the next change the score by much less than its standard error.
+MOST_ROWS = 4
+# Intervals of Cs are divided if the score halfway differs from the interpolated one by more than
+# this number of standard errors. The error in the halves is less than half as large.
+LARGEST_ERROR = 0.1
+# The largest number of coefficients for which the steps at several Cs are computed together.
+MOST_COEFFICIENTS = 256
+
+
+class SteppedScores(ScoresOfPath):
+    """The scores of leave-one-out at each C of a path with an L1 penalty.
+
+    One step that finds the coefficients which become zero or nonzero without a row has a small
+    error, which changes slowly with C, unlike the score. The step is therefore made at many Cs: at
+    all of an interval in which the scores are not those of a curve through a few of them. Exact
+    fits are made at few Cs, and their corrections of the score are interpolated.
+    """
+
+    @classmethod
+    def suits(cls, training: TrainingProblem) -> bool:
+        """Return whether there are few rows, and the steps find the zeros of fits without a row."""
+        terms, shape = training.problem_terms, training.problem.objective.shape
+        n = training.blocks.n_samples
+        is_elementwise = bool(terms.l1.any()) and not terms.grouped
+        has_bounds = terms.lower is not None or terms.upper is not None
+        is_wide = n < MOST_ROWS * math.prod(shape)
+        return is_elementwise and not has_bounds and is_wide and finds_zeros(n, *shape)
+
+    def _interpolate(self) -> None:
+        """Compute scores by one step at many Cs, and by exact fits at few; interpolate others."""
+        self._by_step = np.full((2, len(self._order)), np.nan)
+        # Held-out scores by one step at ranks that may get exact fits.
+        self._kept: dict[int, HeldOut] = {}
+        knots = self._knots()
+        middles = [(low + high) // 2 for low, high in itertools.pairwise(knots)]
+        ranks = sorted({*knots, *middles})
+        self._make_steps(ranks, is_kept=True)
+        assert self._left_out is not None
+        given = self.training, self.path, self._order, self.score, *self._left_out
+        self._fitted = in_sample_scores(*given)
+        if not np.isfinite(self._by_step[0, ranks]).all():
+            self._score_all(set(range(len(self._order))))  # infinite scores are not interpolated
+            return
+        best = int(np.nanargmax(self._by_step[0]))
+        self._score_all({rank for rank in knots if rank >= best})
+        self._score_all(set(knots), -1)
+        self._refine_steps(list(itertools.pairwise(ranks)))
+        self._refine_corrections(list(itertools.pairwise(knots)))
+        self._kept.clear()
+        self._fill_between()
+
+    def _make_steps(self, ranks: list[int], *, is_kept: bool = False) -> None:
+        """Compute scores by one step; keep the held-out scores of all rows if `is_kept` is true."""
+        fits = [self._fit(rank) for rank in ranks]
+        units: Sequence[Units | None] = [None] * len(ranks)
+        if fits and SmallRefits.suits(fits[0].training.problem, MOST_COEFFICIENTS):
+            units = small_units(fits)
+        found = self._steps_of(fits, units, self._n_vectors)
+        for rank, held in zip(ranks, found, strict=True):
+            self._left_out = held.units, held.scores.is_single
+            self._by_step[:, rank] = self._mean_and_error(held.scores)
+            if is_kept:
+                self._kept[rank] = held
+
+    def _by_one_step(self, ranks: list[int], n_vectors: int) -> dict[int, HeldOut]:
+        kept = {rank: self._kept.pop(rank) for rank in ranks if rank in self._kept}
+        for rank, held in list(kept.items()):
+            # Exact fits of more coefficients need leverages.
+            has_all = self._is_small or held.leverages is not None
+            if not (has_all or self._is_far(rank)) and len(held.choice.following(self._best)):
+                del kept[rank]
+        others = [rank for rank in ranks if rank not in kept]
+        return kept | (super()._by_one_step(others, n_vectors) if others else {})
+
+    def _refine_steps(self, gaps: list[tuple[int, int]]) -> None:
+        """Divide intervals until the scores by one step between their ends are accurate."""
+        while True:
+            far, interpolated = self._far_rank(FAR_SMALL), self._interpolated_steps()
+            gaps = [(low, high) for low, high in gaps if high - low > 1 and high <= far]
+            if not gaps:
+                break
+            middles = [(low + high) // 2 for low, high in gaps]
+            self._make_steps(middles)
+            errors = np.abs(self._by_step - interpolated)[:, middles].sum(axis=0)
+            is_large = errors > LARGEST_ERROR * self._by_step[1, middles]
+            # The error halfway may be small by chance: those of the intervals beside count too.
+            low, high = np.array(gaps).T
+            is_beside = (low[:, None] <= high) & (high[:, None] >= low)
+            gaps = _halves(gaps, is_beside @ is_large)
+        self._by_step = interpolated
+
+    def _refine_corrections(self, gaps: list[tuple[int, int]]) -> None:
+        """Make exact fits in intervals until the corrections between their ends are accurate.
+
+        An interval is not divided if the corrections at its ends are similar.
+        """
+        limits = LARGEST_ERROR * self._by_step[1]
+        corrections = (self._steps - self._by_step)[0]
+        gaps = [
+            (low, high)
+            for low, high in gaps
+            if abs(corrections[high] - corrections[low]) > limits[(low + high) // 2]
+        ]
+        while True:
+            gaps = [(a, b) for a, b in gaps if b - a > 1 and np.isfinite(self._errors[b])]
+            if not gaps:
+                break
+            middles = [(low + high) // 2 for low, high in gaps]
+            interpolated = self._corrected_steps()[0, middles]
+            self._score_all(set(middles))
+            errors = np.abs(self._steps[0, middles] - interpolated)
+            gaps = _halves(gaps, errors > limits[middles])
+
+    def _interpolated_steps(self) -> Array:
+        """Return the scores by one step and their standard errors at all ranks, (2, n_ranks)."""
+        known = np.flatnonzero(np.isfinite(self._by_step[0]))
+        less = (self._fitted - self._by_step)[:, known]
+        if len(known) == 1:
+            return np.asarray(self._fitted - less)
+        curve = PchipInterpolator(known, less, axis=1)
+        return np.asarray(self._fitted - curve(np.arange(len(self._order))))
+
+    def _corrected_steps(self) -> Array:
+        """Return the scores by one step with interpolated corrections, (2, n_ranks)."""
+        known = np.flatnonzero(self._has_leverages)
+        if not len(known):
+            return self._by_step
+        corrections = (self._steps - self._by_step)[:, known]
+        place = np.arange(len(self._order))
+        return self._by_step + [np.interp(place, known, values) for values in corrections]
+
+    def _fill_between(self) -> None:
+        others = np.flatnonzero(~self._has_leverages)
+        self._steps[:, others] = self._corrected_steps()[:, others]
+        self._steps[1] = np.maximum(self._steps[1], 0.0)
+
+    def _is_far(self, rank: int) -> bool:
+        return rank > self._far_rank(FAR_SMALL if self._is_small else FAR)
+
+    def _far_rank(self, far: float) -> int:
+        """Return the first rank above the best whose score is `far` standard errors below."""
+        means, std_errs = self._corrected_steps()
+        best = int(np.nanargmax(means))
+        limits = means[best] - far * np.fmax(std_errs, std_errs[best])
+        is_far = (means < limits) & (np.arange(len(means)) > best)
+        return int(np.argmax(is_far)) if is_far.any() else len(means) - 1
+
+    def _middles_near(self, best: int) -> set[int]:
+        return set()
+
+
+def _halves(gaps: list[tuple[int, int]], divided: Array) -> list[tuple[int, int]]:
+    """Return both halves of the intervals for which `divided` (n_gaps,) is true."""
+    halves = [((low, (low + high) // 2), ((low + high) // 2, high)) for low, high in gaps]
+    return list(itertools.chain(*itertools.compress(halves, divided)))
