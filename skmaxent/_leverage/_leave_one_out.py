@@ -256,6 +256,7 @@ def by_one_step(
     is_rough: bool = True,
     most_monte_carlo_error: float = np.inf,
     refit_tolerance: float = NEWTON_TOLERANCE,
+    score_tolerance: float | None = None,
     n_vectors: int = N_VECTORS,
     refits_sampled: bool = True,
     shifts: dict[int, Array] | None = None,
@@ -277,6 +278,8 @@ def by_one_step(
         in units of its standard error, above which leverages are computed more accurately.
     refit_tolerance : float, default=NEWTON_TOLERANCE
         As the `tolerance` of `Refits`.
+    score_tolerance : float, optional
+        As the `tolerance` of `RefitChoice`.
     n_vectors : int, default=N_VECTORS
         The number of random vectors, if leverages are estimated from them.
     refits_sampled : bool, default=True
@@ -307,7 +310,7 @@ def by_one_step(
     if not refits_sampled and _is_sampled(leverages):
         n_singular = int(np.count_nonzero(units.largest_hat > NEARLY_SINGULAR))
         max_refits = n_singular if max_refits is None else min(n_singular, max_refits)
-    choice = RefitChoice(units, scores, max_refits, ratio)
+    choice = RefitChoice(units, scores, max_refits, ratio, score_tolerance)
     return HeldOut(fit, leverages, units, scores, refits, choice)
 
 

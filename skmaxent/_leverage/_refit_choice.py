@@ -35,7 +35,7 @@ class RefitChoice:
     change c of its logits. With c below one it falls faster, about as c^2.5. Exact fits are made
     for the largest changes, a few at a time. The ratio of the errors of the last of them to these
     powers, plus twice its standard error, times the sum of the powers of the units without fits,
-    estimates the error that is left. Fits end when it is below `SCORE_TOLERANCE` times the standard
+    estimates the error that is left. Fits end when it is below `tolerance` times the standard
     error of the mean log score, or times its distance below the best one if that is larger. No fits
     are made if `largest_ratio` times the sum of squares is small enough.
 
@@ -48,12 +48,20 @@ class RefitChoice:
         The largest number of exact fits; None sets no limit.
     largest_ratio : float
         `SMOOTH_ERROR` or `NONSMOOTH_ERROR`.
+    tolerance : float or None, default=None
+        None stands for `SCORE_TOLERANCE`.
     """
 
     def __init__(
-        self, units: Units, scores: HeldOutScores, max_refits: int | None, largest_ratio: float
+        self,
+        units: Units,
+        scores: HeldOutScores,
+        max_refits: int | None,
+        largest_ratio: float,
+        tolerance: float | None = None,
     ) -> None:
         self._scores = scores
+        self._tolerance = SCORE_TOLERANCE if tolerance is None else tolerance
         self._order, self._n_singular = order, _ = _order_of_fits(units, scores.is_single)
         self._limit = len(order) if max_refits is None else min(max_refits, len(order))
         share, change = units.count[order] / units.count.sum(), units.change[order]
@@ -79,7 +87,7 @@ class RefitChoice:
         """
         scores, done, limit, squares = self._scores, self._done, self._limit, self._squares
         log_scores = scores.log_scores
-        goal = max(scores.std_err(log_scores), best - scores.mean(log_scores)) * SCORE_TOLERANCE
+        goal = max(scores.std_err(log_scores), best - scores.mean(log_scores)) * self._tolerance
         enough = int(np.argmax(self._left <= goal))
         if done and limit < enough and squares[limit] > MOST_LEFT * squares[0]:
             return self._order[:0]

@@ -31,6 +31,8 @@ from skmaxent._storage._cluster import is_dask
 from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
 
+# The least error of scores, in standard errors, that `cv_tol` asks for.
+LEAST_TOLERANCE = 0.01
 # The value of `cv` that asks for leave-one-out.
 LOO = "loo"
 
@@ -259,7 +261,8 @@ class LeftOutRows:
         ) -> None:
             """Score the finished path while the threads that read its rows still run."""
             kind = SteppedScores if SteppedScores.suits(training) else ScoresOfPath
-            scores.append(kind.of(settings, training, path, grid, self.mean_and_error, repeat))
+            given = settings, training, path, grid, self.mean_and_error, repeat
+            scores.append(kind.of(*given, max(job.cv_tol, LEAST_TOLERANCE)))
 
         path = fold_path(
             model,

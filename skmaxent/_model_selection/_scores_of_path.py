@@ -44,8 +44,7 @@ SMOOTH_ERROR, NONSMOOTH_ERROR, MOST_AT_END = (0.1, 0.033, 0.23), (0.03, 0.1, 0.5
 FIRST = 0.55
 # A smooth penalty needs no leverages between two Cs whose scores are LOW errors below the best.
 LOW = 25.0
-# The ranks with leverages of a nonsmooth penalty below the first STRIDE. The scores change fastest
-# where the first coefficients become nonzero.
+# Early ranks with leverages of a nonsmooth penalty, where first coefficients become nonzero.
 EARLY = 2, 4
 # Intervals beside the best C are divided if they have more than this number of steps of the grid.
 WIDE = 4
@@ -57,8 +56,8 @@ MOST_TOGETHER = 4
 POWERS = 0.0, 0.5, 1.0
 # The least number of intervals of the first step: grids with few Cs have a smaller STRIDE.
 LEAST_INTERVALS = 6
-# The distance to the optimum, in standard errors, at which exact fits end, for their mean score.
-REFIT_TOLERANCE = 0.02
+# The distance to the optimum at which exact fits end, as a share of the tolerance of scores.
+REFIT_SHARE = 0.4
 # The largest ratio by which a correction grows, and the least one; see `_corrected`.
 MOST_RATIO, LEAST_RATIO = 2.0, 0.02
 # If leverages are estimated from random vectors, MORE_VECTORS times as many are drawn at the two Cs
@@ -92,6 +91,8 @@ class ScoresOfPath:
         See `MeanAndError`.
     repeat : callable
         Repeats the fit at a position among the Cs of the path, up to the `tol` of the model.
+    tolerance : float
+        Errors of scores by one Newton step, in standard errors, above which exact fits are made.
     means, std_errs : ndarray of shape (n_cs,)
         The mean scores and their standard errors; NaN at each C without a fit.
     n_refits : ndarray of int, shape (n_cs,)
@@ -106,6 +107,7 @@ class ScoresOfPath:
     strengths: Array
     score: MeanAndError
     repeat: Callable[[int], None]
+    tolerance: float
     means: Array = field(init=False)
     std_errs: Array = field(init=False)
     n_refits: Array = field(init=False)
@@ -120,10 +122,11 @@ class ScoresOfPath:
         grid: PenaltyGrid,
         score: MeanAndError,
         repeat: Callable[[int], None],
+        tolerance: float,
     ) -> Self:
         """Return the scores of a path of the problem `training`."""
-        strengths = training.strengths(path.Cs, grid.total_weight)
-        scores = cls(settings, training, path, strengths, score, repeat)
+        given = settings, training, path, training.strengths(path.Cs, grid.total_weight)
+        scores = cls(*given, score, repeat, tolerance)
         scores._fill()
         return scores
 
@@ -270,8 +273,7 @@ class ScoresOfPath:
 
     def _knots(self) -> list[int]:
         """Return about every `STRIDE`-th rank, and the first and the last."""
-        last = len(self._order) - 1
-        stride = max(1, min(STRIDE, last // LEAST_INTERVALS))
+        stride = max(1, min(STRIDE, (last := len(self._order) - 1) // LEAST_INTERVALS))
         # The last interval is up to half as long or as short again as the others.
         return sorted({*range(0, last - stride // 2, stride), last})
 
@@ -289,8 +291,8 @@ class ScoresOfPath:
 
     def _fill_between(self) -> None:
         """Interpolate the scores at the ranks without leverages."""
-        others, self._is_node = np.flatnonzero(~self._has_leverages), self._has_leverages
-        if len(others):
+        self._is_node = self._has_leverages
+        if len(others := np.flatnonzero(~self._has_leverages)):
             self._steps[:, others] = self._interpolated()[self._curves[others], :, others].T
             known = np.flatnonzero(self._has_leverages)
             self._sizes[others] = np.interp(others, known, self._sizes[known])
@@ -423,8 +425,9 @@ class ScoresOfPath:
         self, fits: list[FittedRows], units: Sequence[Units | None], n_vectors: int
     ) -> list[HeldOut]:
         """Return held-out scores of fits, without exact fits; `units` are as in `by_one_step`."""
-        options: dict[str, Any] = {"max_refits": MOST_REFITS, "refit_tolerance": REFIT_TOLERANCE}
-        options |= {"refuse_single": False, "refits_sampled": False, "n_vectors": n_vectors}
+        options: dict[str, Any] = {"max_refits": MOST_REFITS, "score_tolerance": self.tolerance}
+        options |= {"refit_tolerance": REFIT_SHARE * self.tolerance, "n_vectors": n_vectors}
+        options |= {"refuse_single": False, "refits_sampled": False}
         return [
             by_one_step(fit, weights="frequency", units=of_fit, **options)
             for fit, of_fit in zip(fits, units, strict=True)

@@ -22,8 +22,8 @@ from skmaxent._typing import Array
 # nonzero from one C to the next change the score by much less than its standard error.
 MOST_ROWS = 4
 # Intervals of Cs are divided if the score halfway differs from the interpolated one by more than
-# this number of standard errors. The error in the halves is less than half as large.
-LARGEST_ERROR = 0.1
+# this number of tolerances. The error in the halves is about half as large.
+MOST_HALFWAY = 2.0
 # The largest number of coefficients for which the steps at several Cs are computed together.
 MOST_COEFFICIENTS = 256
 
@@ -103,7 +103,7 @@ class SteppedScores(ScoresOfPath):
             middles = [(low + high) // 2 for low, high in gaps]
             self._make_steps(middles)
             errors = np.abs(self._by_step - interpolated)[:, middles].sum(axis=0)
-            is_large = errors > LARGEST_ERROR * self._by_step[1, middles]
+            is_large = errors > MOST_HALFWAY * self.tolerance * self._by_step[1, middles]
             # The error halfway may be small by chance: those of the intervals beside count too.
             low, high = np.array(gaps).T
             is_beside = (low[:, None] <= high) & (high[:, None] >= low)
@@ -115,7 +115,7 @@ class SteppedScores(ScoresOfPath):
 
         An interval is not divided if the corrections at its ends are similar.
         """
-        limits = LARGEST_ERROR * self._by_step[1]
+        limits = MOST_HALFWAY * self.tolerance * self._by_step[1]
         corrections = (self._steps - self._by_step)[0]
         gaps = [
             (low, high)

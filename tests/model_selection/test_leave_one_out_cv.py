@@ -90,6 +90,19 @@ def test_scores_of_few_rows_are_those_of_refits_at_all_cs_up_to_far_beyond_the_b
     assert abs(int(np.argmax(cv.Cs_ == cv.C_)) - best) <= 1
 
 
+def test_scores_are_more_exact_with_a_smaller_cv_tol():
+    exact = EXACT_FINE["120 x 15"]
+    mean, std_err = np.array(exact["mean"]), np.array(exact["std_err"])
+    n_refits, errors = [], []
+    for cv_tol in (0.1, 0.01):
+        cv = MaxentClassifierCV(Cs=exact["Cs"], l1_ratios=[1.0], cv="loo", cv_tol=cv_tol)
+        cv.fit(*FINE["120 x 15"])
+        n_refits.append(cv.n_refits_.sum())
+        errors.append((np.abs(cv.scores_[0, 0] - mean) / std_err).max())
+    assert n_refits[1] > 2 * n_refits[0]
+    assert errors[0] < 0.1 and errors[1] < 0.025
+
+
 @pytest.mark.parametrize("scoring", ["accuracy", "neg_brier_score"])
 @pytest.mark.parametrize("name", ["iris ridge", "births ridge", "wide lasso"])
 def test_other_scores_are_those_of_refits(name, scoring):
