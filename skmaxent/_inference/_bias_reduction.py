@@ -56,9 +56,9 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
 
     The first search starts from the model without features. With few rows there may be several
     maxima, so that further searches start from the coefficients of a weak ridge, which are about as
-    large as the data allow, and, with fewer than `FEW_ROWS` rows, with short steps again from the
-    model without features and from the coefficients of a stronger ridge, from a maximum under a
-    much weaker prior, from zero, and from half of the best coefficients so far. If the second
+    large as the data allow, and, with fewer than `FEW_ROWS` rows, from a maximum under a much
+    weaker prior, and with short steps again from the model without features, from the coefficients
+    of a stronger ridge, from zero, and from half of the best coefficients so far. If the second
     search would join the first at once, the prior changes little, and the second to the fifth are
     left out. The penalised likelihood may have maxima that no search finds.
 
@@ -88,8 +88,9 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
             maxima.search(strong, is_steepest=True)
             maxima.search_from_weak_prior(spread, scale)
     if has_few_rows:
-        maxima.search(problem.origin())
-        maxima.search(np.asfortranarray(0.5 * maxima.best.point.theta))
+        maxima.search(problem.origin(), is_steepest=True)
+        half = np.asfortranarray(0.5 * maxima.best.point.theta)
+        maxima.search(half, is_steepest=True)
     return maxima.solution()
 
 

@@ -71,6 +71,8 @@ class PenaltyTerms:
         With a target, the strengths of a coefficient are reduced together: their ratio determines
         the coefficient with the least penalty.
         """
+        if strength == 0.0:  # infinite strengths of columns of tiny numbers count no more
+            return replace(self, l1=np.zeros_like(self.l1), ridge=np.zeros_like(self.ridge))
         if self.target is None:
             l1, ridge = (np.minimum(w * strength, STRONGEST) for w in (self.l1, self.ridge))
             return replace(self, l1=l1, ridge=ridge)

@@ -91,12 +91,15 @@ class HessianBound:
         `error` has the shape (R, width). Errors that are independent have a part along the
         eigenvectors of the smallest eigenvalues of M, also where the columns are nearly collinear.
         """
-        variance = np.einsum("ij,ij->j", self.root, self.root)
+        # The squares of the entries of the root may overflow.
+        peak = np.abs(self.root).max(axis=0, initial=1e-300)
+        unit = self.root / peak
+        size = peak * np.sqrt(np.einsum("ij,ij->j", unit, unit))
         if self.between is None:
-            r = len(variance) // error.shape[1]
-            return float(np.sqrt(np.square(error[:r]).ravel() @ variance))
-        by_logit = np.einsum("ij,ij->j", self.between, self.between)
-        return float(np.sqrt(by_logit @ (np.square(error) @ variance)))
+            r = len(size) // error.shape[1]
+            return float(np.linalg.norm(error[:r].ravel() * size))
+        by_logit = np.linalg.norm(self.between, axis=0)
+        return float(np.linalg.norm(by_logit[:, None] * error * size))
 
 
 @dataclass
