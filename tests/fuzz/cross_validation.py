@@ -437,13 +437,16 @@ class CrossValidation(Examination):
         rule = self.options["selection"]
         if not np.isfinite(model.scores_).any(axis=0).any():
             self.outcome.fail("CHOICE", "no candidate has a score")
-        elif not any(is_choice(model.scores_, model.Cs_, tuple(at), rule, 1e-12) for at in where):
+        elif not any(
+            is_choice(model.scores_, model.Cs_, tuple(at), rule, EQUAL_SCORES) for at in where
+        ):
             self.outcome.fail("CHOICE", f"{chosen} by {rule}, scores {model.scores_.tolist()}")
         elif expected is not None:
             off = np.nanmax(abs(expected - model.scores_), initial=0)
             self.outcome.notes["choice compared"] += 1
             if not any(
-                is_choice(expected, model.Cs_, tuple(at), rule, 4 * off + 1e-12) for at in where
+                is_choice(expected, model.Cs_, tuple(at), rule, 4 * off + EQUAL_SCORES)
+                for at in where
             ):
                 self.outcome.fail("CHOICE", f"{chosen} by {rule}, by the reference's scores")
 
