@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,21 +18,42 @@ from skmaxent._solvers._solution import Options, Status
 from skmaxent._solvers._working_set import WorkingSet, minimise_on_working_sets
 from skmaxent._typing import Array
 
-# A weak L1 penalty is reached through stronger ones, with this ratio of successive strengths. The
-# fit to each of these ends at STAGE_SHARE of its first distance to the optimum, because the next
-# penalty moves the minimum further than that.
-STAGE_RATIO = 3.0
-STAGE_SHARE = 0.5
-# If dense X has more features than rows, and the rows have at most FEW_LOGITS logits, models of the
-# loss say little about which coefficients are zero. The ratio is then at least this, and as large
-# as this number of fits needs; the fits end at this tolerance or a larger one that the user set,
-# and each starts where the coefficients of the last two are extrapolated.
-WIDE_STAGE_RATIO, MOST_WIDE_STAGES, WIDE_STAGE_TOL = 1.4, 16, 1e-4
-FEW_LOGITS = 2500
 # A start within the bounds with this many times the loss of a point outside is a bad one.
 SATURATED_LOSS = 10.0
 # The size of a proximal step that leads to the minimum of the penalty alone.
 PENALTY_ALONE = 1e30
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """How a weak L1 penalty is reached through fits to stronger ones.
+
+    Attributes
+    ----------
+    ratio : float
+        The least ratio of the strengths of successive penalties.
+    most : float
+        The ratio is larger where it would lead to more fits than this.
+    share, tol : float
+        A fit ends at this share of its first distance to the optimum, or at this distance, because
+        the next penalty moves the minimum further than that.
+    extrapolates : bool
+        Whether a fit starts at coefficients extrapolated from the last two fits, not at the last.
+    """
+
+    ratio: float
+    most: float
+    share: float
+    tol: float
+    extrapolates: bool
+
+
+# With more features than rows, models of the loss say little about which coefficients are zero, so
+# that steps must be short and starts near to the optimum.
+TALL = Continuation(ratio=3.0, most=np.inf, share=0.5, tol=0.0, extrapolates=False)
+WIDE = Continuation(ratio=1.4, most=16.0, share=0.0, tol=0.3, extrapolates=True)
+# The fits to stronger penalties have this many times `max_iter` iterations together.
+MAX_ITER_FACTOR = 2
 
 
 def start_within_bounds(point: Point, inside: Array, penalty: Penalty, seed: int) -> Point:
@@ -76,9 +97,8 @@ def start_by_continuation(
 ) -> tuple[Point, Status]:
     """Find a start for a weak L1 penalty by fits to a sequence of stronger ones (continuation).
 
-    Each fit starts at the result of the fit before, or is extrapolated from the last two. Strong
-    penalties have few nonzero coefficients, which makes the fits cheap, and quadratic models of the
-    loss predict short steps well.
+    Strong penalties have few nonzero coefficients, which makes the fits cheap, and quadratic models
+    of the loss predict short steps well.
 
     Parameters
     ----------
@@ -87,6 +107,7 @@ def start_by_continuation(
     terms : PenaltyTerms
         The weak penalty, for standardised columns.
     options : Options
+        The iterations of these fits are bounded by themselves: by MAX_ITER_FACTOR times `max_iter`.
     record : Record
         Receives the iterations.
     working : WorkingSet
@@ -104,34 +125,29 @@ def start_by_continuation(
     if working.is_all or not np.isfinite(ratio):
         return point, status
     blocks = point.objective.blocks
-    is_wide = (
-        not blocks.is_sparse
-        and blocks.n_samples < blocks.n_features
-        and blocks.n_samples * len(point.theta) <= FEW_LOGITS
-    )
-    step, share = STAGE_RATIO, STAGE_SHARE
-    if is_wide:
-        step, share = max(WIDE_STAGE_RATIO, ratio ** (1.0 / MOST_WIDE_STAGES)), 0.0
-        options = replace(options, tol=max(options.tol, WIDE_STAGE_TOL))
-    n_stages = int(np.log(max(ratio, 1.0)) / np.log(step))
+    way = WIDE if blocks.n_samples < blocks.n_features else TALL
+    step = max(way.ratio, ratio ** (1.0 / way.most))
+    options = replace(options, tol=max(options.tol, way.tol))
+    most = MAX_ITER_FACTOR * options.max_iter
     before = point.theta
-    for stage in range(n_stages - 1, -1, -1):
+    for stage in range(int(np.log(max(ratio, 1.0)) / np.log(step)) - 1, -1, -1):
         penalty = terms.times(step**stage).whole_penalty()
         theta = point.theta
-        if is_wide:
+        if way.extrapolates:
             theta = with_zeros_of(theta, 2.0 * theta - before)
         theta = penalty.project(theta)
         before = point.theta
         point = point if np.array_equal(theta, point.theta) else point.objective.at(theta)
-        if stage == 0 or len(record) >= 2 * options.max_iter:
+        n_left = most - len(record)
+        if stage == 0 or n_left <= 0:
             break
         outcome = minimise_on_working_sets(
             point,
-            options,
-            record.part(options.max_iter, may_end=False),
+            replace(options, max_iter=min(n_left, options.max_iter)),
+            record.part(min(n_left, options.max_iter), may_end=False),
             penalty=penalty,
             working=working,
-            share=share,
+            share=way.share,
         )
         point, status = outcome.point, outcome.status
         if status is Status.STOPPED:

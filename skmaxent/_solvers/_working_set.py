@@ -271,7 +271,9 @@ def minimise_on_working_sets(
             point, options, record, penalty=penalty, n_left=n_left, share=least_share
         )
         status = outcome.status
-        is_slow = status is Status.MAX_ITER and len(record) - n_before < options.max_iter
+        # With a cheap model, steps that do not lower F need not be lost to rounding.
+        is_stuck = status in (Status.MAX_ITER, Status.PRECISION)
+        is_slow = is_stuck and len(record) - n_before < options.max_iter
         if is_slow and not working.uses_hessian:
             working.use_hessian()
             is_rough = False

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from skmaxent import MaxentClassifier
 
@@ -38,3 +39,33 @@ def test_groups_and_elastic_nets_of_correlated_columns():
     active = clf.coef_.any(axis=0)
     assert lengths[~active].max() <= 1.0 + 1e-4
     np.testing.assert_allclose(lengths[active], 1.0, rtol=1e-4)
+
+
+def test_sparse_correlated_columns_satisfy_the_optimality_conditions():
+    # From a start far from the optimum, 100 iterations did not suffice.
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(100, 3000)) + 2.0 * rng.normal(size=(100, 1))
+    X[np.abs(X) < 0.7] = 0.0
+    y = np.arange(100) % 3
+    clf = MaxentClassifier(C=1.0, l1_ratio=1.0).fit(sp.csr_matrix(X), y)
+    assert clf.optimality_gap_ <= 1e-3
+    gradient = X.T @ (clf.predict_proba(sp.csr_matrix(X)) - np.eye(3)[y])
+    active = clf.coef_.T != 0.0
+    assert np.abs(gradient).max() <= 1.0 + 1e-2
+    np.testing.assert_allclose(gradient[active], -np.sign(clf.coef_.T[active]), rtol=1e-2)
+
+
+def test_word_counts_of_topics_reach_the_optimum_within_max_iter():
+    # The fits to stronger penalties do not use up the iterations of the fit itself.
+    rng = np.random.default_rng(2)
+    topics = np.exp(1.5 * rng.normal(size=(8, 3000))) / (np.arange(3000) + 5.0)
+    topics /= topics.sum(axis=1, keepdims=True)
+    shares = rng.dirichlet(np.full(8, 0.3), 200)
+    lengths = np.exp(4.5 + rng.normal(size=200)).astype(int) + 5
+    counts = [rng.multinomial(n, p) for n, p in zip(lengths, shares @ topics, strict=True)]
+    X = np.array(counts, dtype=float)
+    y = (shares @ rng.normal(size=(8, 4)) + 0.3 * rng.gumbel(size=(200, 4))).argmax(axis=1)
+    clf = MaxentClassifier(C=3.0, l1_ratio=1.0, max_iter=60).fit(sp.csr_matrix(X), y)
+    assert clf.optimality_gap_ <= 1e-2
+    gradient = X.T @ (clf.predict_proba(sp.csr_matrix(X)) - np.eye(4)[y])
+    assert np.abs(gradient).max() <= (1.0 + 5e-2) / 3.0
