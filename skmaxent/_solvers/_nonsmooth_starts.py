@@ -14,7 +14,7 @@ from skmaxent._solvers._active_set import minimise_by_pivots
 from skmaxent._solvers._model_minimum import SMALL_MODEL
 from skmaxent._solvers._models import model_at
 from skmaxent._solvers._record import Record
-from skmaxent._solvers._solution import Options, Status
+from skmaxent._solvers._solution import Options
 from skmaxent._solvers._working_set import WorkingSet, minimise_on_working_sets
 from skmaxent._typing import Array
 
@@ -93,8 +93,8 @@ def with_least_constant_columns(theta: Array, varying: Array, penalty: Penalty) 
 
 
 def start_by_continuation(
-    point: Point, terms: PenaltyTerms, options: Options, record: Record, working: WorkingSet
-) -> tuple[Point, Status]:
+    point: Point, terms: PenaltyTerms, options: Options, working: WorkingSet
+) -> Point:
     """Find a start for a weak L1 penalty by fits to a sequence of stronger ones (continuation).
 
     Strong penalties have few nonzero coefficients, which makes the fits cheap, and quadratic models
@@ -107,27 +107,25 @@ def start_by_continuation(
     terms : PenaltyTerms
         The weak penalty, for standardised columns.
     options : Options
-        The iterations of these fits are bounded by themselves: by MAX_ITER_FACTOR times `max_iter`.
-    record : Record
-        Receives the iterations.
+        The iterations of these fits are neither reported nor counted among those of the fit itself.
+        Together, they are at most MAX_ITER_FACTOR times `max_iter`.
     working : WorkingSet
         Features are added in place.
 
     Returns
     -------
-    start : Point
-    status : Status
-        The status of the last of these fits, or MAX_ITER if none is necessary.
+    Point
+        The start, or `point` itself.
     """
     norms = terms.dual_norm(point.gradient[:, :-1])
     ratio = float(np.divide(norms, terms.l1, out=np.zeros_like(norms), where=terms.l1 > 0.0).max())
-    status = Status.MAX_ITER
     if working.is_all or not np.isfinite(ratio):
-        return point, status
+        return point
     blocks = point.objective.blocks
     way = WIDE if blocks.n_samples < blocks.n_features else TALL
     step = max(way.ratio, ratio ** (1.0 / way.most))
-    options = replace(options, tol=max(options.tol, way.tol))
+    options = replace(options, tol=max(options.tol, way.tol), callback=None)
+    record = Record(options)
     most = MAX_ITER_FACTOR * options.max_iter
     before = point.theta
     for stage in range(int(np.log(max(ratio, 1.0)) / np.log(step)) - 1, -1, -1):
@@ -141,18 +139,15 @@ def start_by_continuation(
         n_left = most - len(record)
         if stage == 0 or n_left <= 0:
             break
-        outcome = minimise_on_working_sets(
+        point = minimise_on_working_sets(
             point,
             replace(options, max_iter=min(n_left, options.max_iter)),
-            record.part(min(n_left, options.max_iter), may_end=False),
+            record.part(min(n_left, options.max_iter)),
             penalty=penalty,
             working=working,
             share=way.share,
-        )
-        point, status = outcome.point, outcome.status
-        if status is Status.STOPPED:
-            break
-    return point, status
+        ).point
+    return point
 
 
 def with_zeros_of(last: Array, theta: Array) -> Array:

@@ -68,6 +68,8 @@ def proximal_newton_by_size(
             return found
         start = start if found is None else found.theta
     point = problem.start() if start is None else objective.at(start)
+    if start is None:
+        point = start_by_continuation(point, problem.terms, options, working)
     inside = with_least_constant_columns(penalty.project(point.theta), problem.varying, penalty)
     if not np.array_equal(inside, point.theta):
         point = start_within_bounds(point, inside, penalty, options.seed)
@@ -80,28 +82,6 @@ def proximal_newton_by_size(
         working=working,
         likely=None if screening is None else screening.features,
     )
-
-
-def start_from_stronger(
-    problem: Problem, options: Options, record: Record, working: WorkingSet
-) -> Array | Outcome | None:
-    """Return the start θ (R, d + 1) that fits to stronger L1 penalties lead to.
-
-    The result is None if the null model is the start: for small problems, and if few pairs of a
-    feature and a logit enter. It is an outcome if the callback stopped the fit. The parameters are
-    those of `proximal_newton_by_size`.
-    """
-    objective, penalty = problem.objective, problem.terms.whole_penalty()
-    if options.max_iter == 0 or is_small_nonsmooth(penalty, objective):
-        return None
-    null = problem.start()
-    if fits_pairs(penalty, objective, options) and Screening(null, penalty).if_few_pairs():
-        return None
-    point, status = start_by_continuation(null, problem.terms, options, record, working)
-    if status is Status.STOPPED:
-        value = point.loss + penalty.value(point.theta)
-        return Outcome(point, value, status, record.history)
-    return None if point is null else point.theta
 
 
 def _newton_over_pairs(

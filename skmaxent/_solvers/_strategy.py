@@ -32,7 +32,7 @@ from skmaxent._solvers._precise_nonsmooth import (
 )
 from skmaxent._solvers._preconditioned import check_is_smooth
 from skmaxent._solvers._problem import Problem
-from skmaxent._solvers._proximal_by_size import proximal_newton_by_size, start_from_stronger
+from skmaxent._solvers._proximal_by_size import proximal_newton_by_size
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._sampled import sampled_start
 from skmaxent._solvers._scipy import METHODS, minimise_with_scipy
@@ -338,27 +338,10 @@ def minimise_nonsmooth(
         check_is_smooth(problem.terms, options.solver)
     has_rescue = affords_rescue(objective)
     if options.solver in NEWTON or options.max_iter == 0:
-        begin: Array | Outcome | None = start
-        if start is None:
-            begin = start_from_stronger(problem, options, record, working)
-        # The iterations of the fits to stronger penalties do not count towards `max_iter`.
-        n_before, n_left = len(record), options.max_iter
-        record = record.part(n_left)
-        options = replace(options, max_iter=n_before + n_left)
-        most = min(n_left, PATIENCE) if has_rescue else n_left
-        outcome = (
-            begin
-            if isinstance(begin, Outcome)
-            else proximal_newton_by_size(
-                problem,
-                begin,
-                replace(options, max_iter=n_before + most),
-                record.part(most, n_left=n_left),
-                watch,
-                working,
-                screening,
-            )
-        )
+        patience = PATIENCE if has_rescue else options.max_iter
+        first = replace(options, max_iter=min(options.max_iter, patience))
+        part = record.part(first.max_iter, n_left=options.max_iter)
+        outcome = proximal_newton_by_size(problem, start, first, part, watch, working, screening)
     else:
         outcome = SOLVERS[options.solver](problem, start, options, record, watch)
         outcome = replace(outcome, preconditioner=None, newton_step=None)
