@@ -11,6 +11,8 @@ coefficients may change; the others are fixed at zero or at a bound. Two kinds o
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 from scipy.linalg import lapack
 
@@ -78,6 +80,23 @@ def minimise_by_pivots(
     return search.W.reshape(theta.shape)
 
 
+def minimise_over_members(
+    matrix: Array, gradient: Array, theta: Array, penalty: Elementwise, members: Array
+) -> Array:
+    """Return W that minimises the function of `minimise_by_pivots` over some coefficients.
+
+    The others keep their values in θ. `members` (R, width) is True for p coefficients, and `matrix`
+    (p, p) has their rows and columns of M.
+    """
+    inside, begin = members.ravel(), theta[members]
+    terms = FlatPenalty(penalty, theta.shape).of(inside)
+    search = PivotSearch(matrix, gradient[members], begin, terms, begin)
+    search.run(max_pivots(len(matrix)))
+    W = theta.copy()
+    W[members] = search.W
+    return W
+
+
 def max_pivots(p: int, work: float = CHOLESKY_WORK) -> int:
     """Return how many pivots a search over p coefficients may make, each of work·p³ operations."""
     most = LEAST_PIVOTS + PIVOTS_PER_COEFFICIENT * p
@@ -113,6 +132,13 @@ class FlatPenalty:
         self.l1, self.ridge, self.target, self.lower, self.upper = whole.reshape(len(arrays), -1)
         self.has_ridge, self.has_bounds = penalty.has_ridge, penalty.has_bounds
         self.weak_l1 = np.where(self.l1 < STRONG_L1, self.l1, 0.0)
+
+    def of(self, members: Array) -> FlatPenalty:
+        """Return the penalty of some of the coefficients, for which `members` (p,) is True."""
+        part = copy.copy(self)
+        for name in ("l1", "ridge", "target", "lower", "upper", "weak_l1"):
+            setattr(part, name, getattr(self, name)[members])
+        return part
 
 
 class PivotSearch:

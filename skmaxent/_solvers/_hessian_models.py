@@ -131,11 +131,15 @@ class RowSpaceModel(HessianModel):
         back = np.einsum("kmi,ki->mi", self._roots, solved.reshape(moved.shape))
         return np.asarray(scaled - back @ self._X.T / diagonal)
 
+    def loss_block(self, members: Array) -> Array:
+        k, j = np.nonzero(members)
+        B = (self._roots[:, k] * self._X[j]).transpose(0, 2, 1).reshape(-1, len(k))
+        return np.asarray(B.T @ B)
+
     def _among_coefficients(self, free: Array, diagonal: Array) -> Array:
         """Return the Cholesky factor of BᵀB + D for the free coefficients (R, width)."""
         k, j = np.nonzero(free)
-        B = (self._roots[:, k] * self._X[j]).transpose(0, 2, 1).reshape(-1, len(k))
-        block = B.T @ B
+        block = self.loss_block(free)
         block += np.equal.outer(j, j) * (self.shift_curvature[j] / len(free))
         block.flat[:: len(k) + 1] += diagonal[k, j]
         return cholesky(block)

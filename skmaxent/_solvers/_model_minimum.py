@@ -14,7 +14,7 @@ import numpy as np
 from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._objective._group_penalty import Grouped
 from skmaxent._objective._penalty import ProximalPenalty
-from skmaxent._solvers._active_set import minimise_by_pivots
+from skmaxent._solvers._active_set import minimise_by_pivots, minimise_over_members
 from skmaxent._solvers._group_descent import minimise_groups
 from skmaxent._solvers._quadratic import Model, project_onto_tangent
 from skmaxent._storage._vectors import inner
@@ -34,6 +34,9 @@ MAX_SOLVES = 100
 # The minimum of a model with more coefficients than SMALL_MODEL may leave about this share of the
 # decrease to the next iteration of the fit.
 ROUGH_MINIMUM_SHARE = 0.03
+# Most coefficients over which a model is minimised by pivots if its whole matrix is not assembled;
+# most such minima, and the share of the largest subgradient above which coefficients join.
+MOST_MEMBERS, MAX_MEMBER_ROUNDS, JOINING_SHARE = 1000, 5, 0.1
 # Most halvings of the step of the proximal gradient, whose size is only estimated.
 MAX_PROXIMAL_HALVINGS = 4
 
@@ -200,11 +203,42 @@ def minimise_model(
             break
         best = trial
     found = Minimum(best.W, max(-best.value, 0.0), 0.5 * first**2, subproblem.n_solves)
+    if model.matrix is None and not is_solved:
+        return _minimum_over_members(found, model, gradient, theta, penalty)
     if model.matrix is not None and not is_solved:
         return exact_minimum(
             found, model, gradient, theta, penalty, 0.0 if is_small else ROUGH_MINIMUM_SHARE
         )
     return found
+
+
+def _minimum_over_members(
+    found: Minimum, model: Model, gradient: Array, theta: Array, penalty: ProximalPenalty
+) -> Minimum:
+    """Return the minimum over the coefficients that are not zero, and those that should not be.
+
+    Such a set is minimised over by pivots, then coefficients with a subgradient join it. The result
+    is `found`, where the search begins, if the sets are large or the model has no blocks of its
+    matrix. The other arguments are those of `minimise_model`.
+    """
+    elementwise = as_elementwise(penalty, len(theta))
+    if elementwise is None:
+        return found
+    W = found.theta
+    members = (W != 0.0) & (model.diagonal > 0.0)
+    for _ in range(MAX_MEMBER_ROUNDS):
+        slope = gradient + model.loss_product(W - theta)
+        residual = np.abs(elementwise.minimum_norm_subgradient(W, slope)) * (model.diagonal > 0.0)
+        joins = residual > JOINING_SHARE * residual.max(initial=0.0)
+        members |= joins & (residual > 0.0)
+        matrix = model.loss_block(members) if members.sum() <= MOST_MEMBERS else None
+        if matrix is None:
+            break
+        W = minimise_over_members(matrix, slope, W, elementwise, members)
+    W = penalty.recentre(W)
+    increase = penalty.value(W) - penalty.value(theta)
+    decrease = _decrease(model, gradient, W - theta, increase)
+    return replace(found, theta=W, decrease=decrease) if decrease > found.decrease else found
 
 
 def _minimum_by_pivots(

@@ -87,6 +87,14 @@ class Model:
             return self.apply(V)
         return np.asarray(self.apply(V) - self.shift_curvature * V.mean(axis=0))
 
+    def loss_block(self, members: Array) -> Array | None:
+        """Return the rows and columns of M, without `shift_curvature`, of some coefficients.
+
+        `members` (R, width) is True for these. The result is None if it would cost many passes
+        over X.
+        """
+        return None
+
     def without_shift(self, matrix: Array) -> Array:
         """Return a copy of `matrix` (R·width, R·width), which is M, without `shift_curvature`.
 
