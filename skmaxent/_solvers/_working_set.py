@@ -17,6 +17,7 @@ from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Penalty, ProximalPenalty
 from skmaxent._solvers._composite import proximal_newton
+from skmaxent._solvers._hessian_models import suits_row_space
 from skmaxent._solvers._pair_newton import PairNewton
 from skmaxent._solvers._quadratic import Model
 from skmaxent._solvers._record import Outcome, Record
@@ -256,7 +257,10 @@ def minimise_on_working_sets(
     value = point.loss + penalty.value(point.theta)
     status, end = Status.MAX_ITER, None
     is_rough = likely is None
-    working.uses_hessian = False
+    # With few rows, systems with the Hessian itself are solved directly.
+    objective = working.objective
+    is_wide = objective.blocks.n_samples < objective.blocks.n_features
+    working.uses_hessian = is_wide and suits_row_space(objective)
     violation = _violations_at_start(point, penalty, likely)
     for _ in range(MAX_WORKING_SETS):
         members = _next_members(point, violation, working, likely)

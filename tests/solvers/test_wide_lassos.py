@@ -69,3 +69,17 @@ def test_word_counts_of_topics_reach_the_optimum_within_max_iter():
     assert clf.optimality_gap_ <= 1e-2
     gradient = X.T @ (clf.predict_proba(sp.csr_matrix(X)) - np.eye(4)[y])
     assert np.abs(gradient).max() <= (1.0 + 5e-2) / 3.0
+
+
+def test_a_nearly_separated_fit_with_a_weak_penalty_converges():
+    # Minima of quadratic models that were not found left 100 iterations far from the optimum.
+    rng = np.random.default_rng(10)
+    X = rng.normal(size=(60, 500)) + 2.0 * rng.normal(size=(60, 1))
+    W = rng.normal(size=(500, 3)) * (np.arange(500) < 10)[:, None]
+    y = (X @ W + 3.0 * rng.gumbel(size=(60, 3))).argmax(axis=1)
+    clf = MaxentClassifier(C=1e4, l1_ratio=1.0).fit(X, y)
+    assert clf.optimality_gap_ <= 1e-3
+    gradient = X.T @ (clf.predict_proba(X) - np.eye(3)[y])
+    active = clf.coef_.T != 0.0
+    np.testing.assert_allclose(1e4 * gradient[active], -np.sign(clf.coef_.T[active]), rtol=1e-2)
+    assert np.abs(1e4 * gradient).max() <= 1.0 + 1e-2
