@@ -92,6 +92,8 @@ class HessianModel(Model):
 class RowSpaceModel(HessianModel):
     """A `HessianModel` that solves linear systems directly, for a point with few rows."""
 
+    has_blocks = True
+
     def __init__(self, point: Point, simple: Model) -> None:
         super().__init__(point, simple)
         objective = point.objective

@@ -203,7 +203,7 @@ def minimise_model(
             break
         best = trial
     found = Minimum(best.W, max(-best.value, 0.0), 0.5 * first**2, subproblem.n_solves)
-    if model.matrix is None and not is_solved:
+    if model.has_blocks and not is_solved:
         return _minimum_over_members(found, model, gradient, theta, penalty)
     if model.matrix is not None and not is_solved:
         return exact_minimum(
@@ -217,9 +217,8 @@ def _minimum_over_members(
 ) -> Minimum:
     """Return the minimum over the coefficients that are not zero, and those that should not be.
 
-    Such a set is minimised over by pivots, then coefficients with a subgradient join it. The result
-    is `found`, where the search begins, if the sets are large or the model has no blocks of its
-    matrix. The other arguments are those of `minimise_model`.
+    Such a set is minimised over by pivots, then coefficients with a subgradient join it, unless it
+    would be large. The search begins at `found`. The other arguments are those of `minimise_model`.
     """
     elementwise = as_elementwise(penalty, len(theta))
     if elementwise is None:
@@ -231,14 +230,10 @@ def _minimum_over_members(
         residual = np.abs(elementwise.minimum_norm_subgradient(W, slope)) * (model.diagonal > 0.0)
         joins = residual > JOINING_SHARE * residual.max(initial=0.0)
         members |= joins & (residual > 0.0)
-        matrix = model.loss_block(members) if members.sum() <= MOST_MEMBERS else None
-        if matrix is None:
+        if members.sum() > MOST_MEMBERS:
             break
-        W = minimise_over_members(matrix, slope, W, elementwise, members)
-    W = penalty.recentre(W)
-    increase = penalty.value(W) - penalty.value(theta)
-    decrease = _decrease(model, gradient, W - theta, increase)
-    return replace(found, theta=W, decrease=decrease) if decrease > found.decrease else found
+        W = minimise_over_members(model.loss_block(members), slope, W, elementwise, members)
+    return _lower_of(found, W, model, gradient, theta, penalty)
 
 
 def _minimum_by_pivots(
@@ -263,6 +258,21 @@ def _minimum_by_pivots(
 def _decrease(model: Model, gradient: Array, step: Array, increase: float) -> float:
     """Return the decrease of model plus penalty by a step that raises the penalty by `increase`."""
     return -increase - inner(step, gradient + 0.5 * model.loss_product(step))
+
+
+def _lower_of(
+    found: Minimum,
+    W: Array,
+    model: Model,
+    gradient: Array,
+    theta: Array,
+    penalty: ProximalPenalty,
+) -> Minimum:
+    """Return `found` with W (R, width) instead of its θ, or as it is if W is not lower."""
+    W = penalty.recentre(W)
+    increase = penalty.value(W) - penalty.value(theta)
+    decrease = _decrease(model, gradient, W - theta, increase)
+    return replace(found, theta=W, decrease=decrease) if decrease > found.decrease else found
 
 
 def exact_minimum(
@@ -293,10 +303,7 @@ def exact_minimum(
         W = minimise_groups(matrix, gradient, theta, penalty, found.theta)
     else:
         return found
-    W = penalty.recentre(W)
-    increase = penalty.value(W) - penalty.value(theta)
-    decrease = _decrease(model, gradient, W - theta, increase)
-    return replace(found, theta=W, decrease=decrease) if decrease > found.decrease else found
+    return _lower_of(found, W, model, gradient, theta, penalty)
 
 
 def as_elementwise(penalty: ProximalPenalty, n_logits: int) -> Elementwise | None:

@@ -163,15 +163,13 @@ def _lower_on_manifold(
     least = max(LEAST_EIGENVALUE * float(np.abs(values).max()), 1e-300)
     newton = -slope / np.maximum(np.abs(values), least)
     steps = []
-    n_back = 0
     if float(np.sqrt(-slope @ newton)) > nearest:
-        steps.append(axes @ newton)
-        n_back = STEPS_BACK
+        steps.append((axes @ newton, STEPS_BACK))
     if values[0] < 0.0:
         # By the quadratic model, the objective would be zero at the end of the first step.
         longest = np.sqrt(2.0 * value / -values[0]) * axes[:, 0]
-        steps += [sign * share * longest for share in SADDLE_SHARES for sign in (1.0, -1.0)]
-    for step in steps:
+        steps += [(sign * share * longest, 0) for share in SADDLE_SHARES for sign in (1.0, -1.0)]
+    for step, n_back in steps:
         end = theta.copy(order="F")
         end.flat[some] += step
         end = penalty.recentre(penalty.project(end))
@@ -182,7 +180,6 @@ def _lower_on_manifold(
             there = objective.point_at(end)
             end = _minimum(objective, there, observed_information(there), 0.0).theta
             end_value = objective.value_at(end)
-        n_back = 0
         if _is_below(end_value, value):
             return _extended(theta, end, end_value, objective)
     return None

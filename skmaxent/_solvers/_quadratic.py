@@ -50,10 +50,13 @@ class Model:
         needs a new model.
     matrix : ndarray of shape (R·width, R·width) or None
         M, if it is assembled, with the coefficients of a class next to each other.
+    has_blocks : bool
+        Whether `loss_block` assembles a part of M at little cost.
     """
 
     diagonal: Array
     shift_curvature: Array
+    has_blocks = False
     is_exact = False
     is_local = False
     matrix: Array | None = None
@@ -87,13 +90,12 @@ class Model:
             return self.apply(V)
         return np.asarray(self.apply(V) - self.shift_curvature * V.mean(axis=0))
 
-    def loss_block(self, members: Array) -> Array | None:
+    def loss_block(self, members: Array) -> Array:
         """Return the rows and columns of M, without `shift_curvature`, of some coefficients.
 
-        `members` (R, width) is True for these. The result is None if it would cost many passes
-        over X.
+        `members` (R, width) is True for these. Only a model that `has_blocks` returns them.
         """
-        return None
+        raise NotImplementedError
 
     def without_shift(self, matrix: Array) -> Array:
         """Return a copy of `matrix` (R·width, R·width), which is M, without `shift_curvature`.
