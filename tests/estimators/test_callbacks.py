@@ -127,10 +127,10 @@ def objective(clf, X, y):
     return -log_p.sum() + (penalty / clf.C if np.isfinite(clf.C) else 0.0)
 
 
-def many_features():
+def many_features(n_samples=200, n_features=4000, density=0.02):
     rng = np.random.default_rng(3)
-    X = sp.random(200, 4000, 0.02, random_state=rng, format="csr")
-    return X, (X[:, :5].toarray() * 4 + rng.gumbel(size=(200, 5))).argmax(axis=1)
+    X = sp.random(n_samples, n_features, density, random_state=rng, format="csr")
+    return X, (X[:, :5].toarray() * 4 + rng.gumbel(size=(n_samples, 5))).argmax(axis=1)
 
 
 FITS = {
@@ -233,9 +233,10 @@ def test_a_stop_leaves_what_as_many_iterations_give(options, data):
 
 
 @with_callbacks
-@pytest.mark.parametrize("C, task_id", [(3.0, 0), (3.0, 1), (30.0, 0)])
+@pytest.mark.parametrize("C, task_id", [(3.0, 2), (3.0, 5), (30.0, 0), (30.0, 12)])
 def test_a_stop_among_many_features_has_an_honest_gap(C, task_id):
-    X, y = many_features()
+    # Starts of wide data are so near to the optimum that no stop would be far from it.
+    X, y = many_features(600, 450, 0.1)
     recorder = Recorder(stop_after("newton-iteration", task_id))
     stopped = MaxentClassifier(l1_ratio=1.0, C=C).set_callbacks(recorder).fit(X, y)
     assert stopped.n_iter_[0] == task_id + 1 == len(recorder.models("newton-iteration"))
@@ -244,7 +245,7 @@ def test_a_stop_among_many_features_has_an_honest_gap(C, task_id):
     np.testing.assert_allclose(stopped.intercept_, model.intercept_, rtol=1e-9, atol=1e-12)
     best = objective(MaxentClassifier(l1_ratio=1.0, C=C, tol=1e-6).fit(X, y), X, y)
     value = objective(stopped, X, y)
-    assert 1e-7 * value < value - best <= stopped.optimality_gap_ * value
+    assert 1e-4 * value < value - best <= stopped.optimality_gap_ * value
 
 
 @with_callbacks
