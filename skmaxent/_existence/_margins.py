@@ -159,7 +159,8 @@ def margins_of_classes(U: Array, own: Array, is_coupled: bool) -> Array:
     """Return the margins of the pairs of each row with each class or label, (R, rows).
 
     If a row of a softmax has several classes, its margins are those of its class whose logit
-    increases least. Margins of sigmoids are 0 where `own` is 0.
+    increases least. The margins of a row without a class are 0: the row weighs nothing, and its
+    classes are not fitted. Margins of sigmoids are 0 where `own` is 0.
 
     Parameters
     ----------
@@ -171,7 +172,8 @@ def margins_of_classes(U: Array, own: Array, is_coupled: bool) -> Array:
         Whether the link is softmax, not sigmoids.
     """
     if is_coupled:
-        return np.asarray(np.where(own > 0.0, U, np.inf).min(axis=0) - U)
+        least = np.where(own > 0.0, U, np.inf).min(axis=0)
+        return np.asarray(np.where(own.any(axis=0), least - U, 0.0))
     return np.asarray(np.where(np.abs(own) == 1.0, own * U, np.where(own == 0.0, 0.0, -np.abs(U))))
 
 

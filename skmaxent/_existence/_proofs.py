@@ -128,14 +128,18 @@ def proves_overlap(directions: Directions, theta: Array) -> bool:
     )
     if not change < LARGEST_CHANGE:
         return False
+    # No direction without curvature may change a logit, neither of the coefficients that the step
+    # moves, for the step leaves out such directions, nor of all.
+    parts = [(inverse, moved)]
     if held.any():
-        # No direction without curvature, also of the held coefficients, may change a logit.
-        inverse = Pseudoinverse(H)
-        moved = index
-    if inverse.null.shape[1]:
+        parts.append((Pseudoinverse(H), index))
+    for part, positions in parts:
+        if not part.null.shape[1]:
+            continue
         # If some direction of the null space changes a logit, a random one does almost surely.
-        mixture = np.random.default_rng(0).normal(size=inverse.null.shape[1])
+        mixture = np.random.default_rng(0).normal(size=part.null.shape[1])
         null_direction = np.zeros(len(g))
-        null_direction[moved] = inverse.null @ mixture
-        return directions.is_null(directions.from_scaled(null_direction))
+        null_direction[positions] = part.null @ mixture
+        if not directions.is_null(directions.from_scaled(null_direction)):
+            return False
     return True

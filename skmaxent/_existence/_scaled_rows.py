@@ -32,11 +32,14 @@ from skmaxent._existence._margins import (
 )
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._storage._block import Block
+from skmaxent._storage._device_array import on_host
 from skmaxent._storage._device_blocks import on_host_block
 from skmaxent._typing import Array, KernelResult
 
 # Bytes of the dense rows that are in memory at a time.
 PIECE_BYTES = 1 << 23
+# The center of a column is a value of one of about so many rows.
+ROWS_FOR_CENTERS = 100
 
 
 class ColumnScales(NamedTuple):
@@ -61,7 +64,7 @@ def column_scales(objective: MultinomialObjective) -> ColumnScales:
     largest entry. Three iterations find such scales, since the largest entries depend on them.
     """
     is_centred = objective.fit_intercept and not objective.blocks.is_sparse
-    center = objective.center if is_centred else np.zeros(len(objective.center))
+    center = _centers(objective) if is_centred else np.zeros(len(objective.center))
     scale = np.append(
         np.asarray(objective.scale, float), 1.0 if objective.fit_intercept else np.inf
     )
@@ -71,6 +74,20 @@ def column_scales(objective: MultinomialObjective) -> ColumnScales:
         size = sums / max(float(total), 1.0)
         scale = scale * np.where(size > 0.0, size, 1.0)
     return ColumnScales(center, scale)
+
+
+def _centers(objective: MultinomialObjective) -> Array:
+    """Return a value of each column near its mean, (n_features,), from a few of the rows.
+
+    If rows with another value than most weigh next to nothing, the mean is next to the value of
+    most rows. Their entries, centred by the mean, would be so small that solvers of linear programs
+    take some of them for zeros. Centred by a value of the column, equal entries are exactly zero.
+    """
+    n_samples, d = objective.blocks.n_samples, objective.blocks.n_features
+    rows = np.unique(np.linspace(0, n_samples - 1, min(n_samples, ROWS_FOR_CENTERS)).astype(int))
+    X = on_host(objective.blocks.take(rows, np.zeros(d), np.ones(d), np.float64).X)
+    nearest = np.abs(X - objective.center).argmin(axis=0)
+    return np.asarray(X[nearest, np.arange(d)])
 
 
 @host_kernel

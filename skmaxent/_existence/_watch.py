@@ -32,6 +32,9 @@ LONG_STEP = 0.5
 CLOSE_TO_OPTIMUM = 1e-3
 # If the bound on (F - F*)/F is below this, a minimum exists.
 MINIMUM_EXISTS = 0.5
+# Probabilities below LOST_PROBABILITY times the machine epsilon of X's dtype may be lost in sums
+# over the rows.
+LOST_PROBABILITY = 1e3
 # A mean loss of at most SMALL_LOSS after LONG_FIT iterations raises the suspicion of separation.
 LONG_FIT, SMALL_LOSS = 12, 0.05
 # Most searches for a proof in one fit: further ones would be unlikely to find more.
@@ -76,6 +79,7 @@ class Watch:
         self._scales: ColumnScales | None = None
         self._aliased: Aliased | None = None
         # Without penalty and bounds, columns that depend linearly on others can be left out.
+        self._has_signs = low is not None
         self._is_free = low is None and not objective.penalty.strength.any()
         self._searches_left = MAX_SEARCHES
         # What is left to search. For several sigmoids, each of which is searched by itself, the
@@ -170,13 +174,8 @@ class Watch:
         """
         if self.is_settled:
             return False
-        (change,) = self._objective.blocks.map_reduce(
-            largest_range_of_logits,
-            self._objective.likelihood.is_coupled,
-            *self._objective.for_blocks(self._full_cone.project(step)),
-            combine=np.maximum,
-        )
-        if not float(change) > max(UNKNOWN_LOGIT * distance, LONG_STEP):
+        change = self._largest_range(self._full_cone.project(step))
+        if not change > max(UNKNOWN_LOGIT * distance, LONG_STEP):
             return False
         return not self._confirms or self._is_proved(theta, step)
 
@@ -200,15 +199,40 @@ class Watch:
           probabilities q > 0 under which the columns have the same means as under the targets. Such
           probabilities do not exist for separated classes.
         - A bound from self-concordance shows that a minimum exists, because F then lies above a
-          function that grows in every direction. This bound ignores directions without numerical
-          curvature, which offsets can cause. With offsets, `gap` is therefore not used.
+          function that grows in every direction.
+
+        Neither sees directions whose slope and curvature are lost in rounding. Offsets can cause
+        them, and then `gap` is not used. Without bounds, Newton steps are so long that
+        `sees_direction` proves separation before `theta` is far along such a direction. Bounds can
+        keep the steps short, and then the probabilities tell whether slopes are lost.
         """
-        is_certified = gap < MINIMUM_EXISTS and not self._objective.blocks.has_offset
-        if self.is_settled or is_certified:
+        if self.is_settled or (gap < MINIMUM_EXISTS and self._sees_all_slopes(theta)):
             return None
         if self.sees_complete_separation(theta, loss):
             return "complete"
         return "quasi-complete" if self._is_proved(theta, theta) else None
+
+    def _sees_all_slopes(self, theta: Array) -> bool:
+        """Return whether no direction at `theta` has a slope that is lost in rounding.
+
+        Such a direction changes the logits of classes with negligible probabilities alone.
+        """
+        if self._objective.blocks.has_offset:
+            return False
+        if not self._has_signs:
+            return True
+        least = LOST_PROBABILITY * float(np.finfo(self._objective.blocks.dtype).eps)
+        return self._largest_range(theta) <= -np.log(least)
+
+    def _largest_range(self, D: Array) -> float:
+        """Return the largest difference of two logits of a row along a direction of θ."""
+        (largest,) = self._objective.blocks.map_reduce(
+            largest_range_of_logits,
+            self._objective.likelihood.is_coupled,
+            *self._objective.for_blocks(D),
+            combine=np.maximum,
+        )
+        return float(largest)
 
     def _directions_of(self, label: int | None) -> Directions:
         """Return the `Directions` of the label at position `label`, or of all logits for None."""

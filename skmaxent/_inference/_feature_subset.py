@@ -23,6 +23,10 @@ UNSOLVED = 1e-4
 MAX_VARIANCE_PRODUCTS = 2000
 
 
+class UnsolvedSystem(ValueError):
+    """The error of a variance that conjugate gradients do not find."""
+
+
 def covariance_of_features(
     point: Point, ridge: Array, gradient: Array, positions: Array
 ) -> tuple[Array, float]:
@@ -30,8 +34,8 @@ def covariance_of_features(
 
     With the Hessian H of the mean loss, and S the sum of the weights, the covariance of a·θ and b·θ
     is b·H⁻¹ a/S. For each feature and free logit, preconditioned conjugate gradients solve a system
-    H x = a; each product with H is a pass over the rows. ValueError is raised if a system is not
-    solved, because features are nearly linearly dependent or the classes are separated.
+    H x = a; each product with H is a pass over the rows. UnsolvedSystem is raised if a system is
+    not solved, because features are nearly linearly dependent or the classes are separated.
 
     Parameters
     ----------
@@ -83,11 +87,10 @@ def covariance_of_features(
         step = solved(-a, VARIANCE_ACCURACY * size)
         left = float(np.sqrt(max(inner(step.residual, preconditioner.solve(step.residual)), 0.0)))
         if not left <= UNSOLVED * size:
-            raise ValueError(
+            raise UnsolvedSystem(
                 f"the variance of feature {positions[n % len(positions)]} was not found in "
                 f"{MAX_VARIANCE_PRODUCTS} products with the Hessian: the feature is nearly a "
-                "linear combination of others, or the classes are separated (see "
-                "detect_separation)."
+                "linear combination of others, or nearly all rows are certain of their classes."
             )
         solutions.append(step.direction.ravel())
     contrasts = np.array([a.ravel() for a in directions])

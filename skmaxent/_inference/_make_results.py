@@ -17,9 +17,10 @@ from skmaxent._existence import aliased_columns
 from skmaxent._inference import _covariance
 from skmaxent._inference._covariance_types import CovarianceKind, resolve_cov_type
 from skmaxent._inference._estimate import Estimate
-from skmaxent._inference._feature_subset import covariance_of_features
+from skmaxent._inference._feature_subset import UnsolvedSystem, covariance_of_features
 from skmaxent._inference._fit_rows import FitRows
 from skmaxent._inference._notes import (
+    are_separated,
     distance_to_optimum,
     notes_at_optimum,
     notes_of_degenerate_errors,
@@ -31,6 +32,7 @@ from skmaxent._inference._robust_covariance import (
     CoefficientCovariance,
     covariance_at,
     dependent_columns,
+    separated_classes,
 )
 from skmaxent._inference._row_sums import ColumnSums, Signature
 from skmaxent._inference._wald_tests import WaldTests
@@ -318,7 +320,12 @@ def results_for_features(
         objective.from_coefficients(estimate.coef.astype(float), estimate.intercept)
     )
     gradient = penalised_gradient(point, terms)
-    V, distance = covariance_of_features(point, terms.ridge, gradient, positions)
+    try:
+        V, distance = covariance_of_features(point, terms.ridge, gradient, positions)
+    except UnsolvedSystem:
+        if not estimate.is_bias_reduced and are_separated(point, terms):
+            raise separated_classes() from None
+        raise
     # The weights in the problem are those of the user divided by `scale`.
     V /= scale
     to_reported = _covariance.Coding(reported.contrasts, np.eye(len(positions)))

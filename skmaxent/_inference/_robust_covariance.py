@@ -26,6 +26,7 @@ from skmaxent._inference._constrained_minimum import flattened
 from skmaxent._inference._covariance_types import CovarianceKind
 from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._leverage_covariance import POWERS, corrected_score_products
+from skmaxent._inference._notes import are_separated
 from skmaxent._inference._refits import refits
 from skmaxent._leverage import _reference_coding
 from skmaxent._model._training_problem import TrainingProblem
@@ -40,17 +41,30 @@ class NoCovariance(ValueError):
     """The error of coefficients whose information has no inverse."""
 
 
-def dependent_columns(error: _covariance.SingularInformation, names: Array) -> NoCovariance:
+def dependent_columns(
+    error: _covariance.SingularInformation, names: Array, *, is_penalised: bool = False
+) -> NoCovariance:
     """Return an error for users that names the columns of a singular information.
 
     `error` has the positions of the columns, and `names` are those of the features, (n_features,).
-    A position beyond the features is that of the intercept.
+    A position beyond the features is that of the intercept. `is_penalised` tells whether C is
+    finite, so that the columns have no penalty because of their `penalty_factor`.
     """
     known = [str(names[j]) for j in error.columns if j < len(names)] or ["Intercept"]
+    advice = "give them a positive penalty_factor" if is_penalised else "use a finite C"
     return NoCovariance(
         f"the coefficients have no covariance: {known} are constant or combinations of other "
-        "features, or the classes are separated (see detect_separation). Remove the former, or "
-        "use a finite C."
+        "features, or all rows are certain of their classes. Remove such features, or "
+        f"{advice}."
+    )
+
+
+def separated_classes() -> NoCovariance:
+    """Return an error for users whose classes are separated so far that rounding leaves nothing."""
+    return NoCovariance(
+        "the classes are separated: some coefficients have no finite estimates, and those of the fit "
+        "have no covariance. detect_separation names the features that separate: remove them, "
+        "penalise them, or use bias_reduction='jeffreys'."
     )
 
 
@@ -112,7 +126,10 @@ def covariance_at(
     try:
         V = _covariance.inverse(H, width) / training.total_weight
     except _covariance.SingularInformation as error:
-        raise dependent_columns(error, estimate.names) from error
+        if not estimate.is_bias_reduced and are_separated(point, training.problem.terms):
+            raise separated_classes() from error
+        is_penalised = estimate.settings.is_penalised
+        raise dependent_columns(error, estimate.names, is_penalised=is_penalised) from error
     if kind.cov_type in ("nonrobust", "laplace"):
         return point, CoefficientCovariance(V, V)
     if kind.units is not None:

@@ -257,6 +257,7 @@ def _solution(problem: Problem, outcome: Outcome, watch: Watch, gap: float) -> S
     `gap` is the certificate.
     """
     status = _status_at_end(outcome, watch, gap)
+    gap = 1.0 if status in UNBOUNDED else gap
     return problem.solution(replace(outcome, status=status), gap, **watch.found)
 
 
@@ -353,6 +354,7 @@ def minimise_nonsmooth(
     if may_improve and gap > LOOSE:
         outcome, gap = _closer(problem, outcome, gap, options, record, watch, working, least_bound)
     status = _status_at_end(outcome, watch, gap)
+    gap = 1.0 if status in UNBOUNDED else gap
     least_bound = TIGHT if ended_in_a_short_step(outcome) else least_bound
     if status is Status.CONVERGED and is_far_from_minimum(outcome, penalty, gap, options.tol):
         status = Status.PRECISION

@@ -8,9 +8,6 @@ from numpy.typing import DTypeLike
 
 from skmaxent._typing import Array
 
-# The largest relative rounding error of 1 - t for targets t in another dtype.
-LOST_DIGITS = 1e-3
-
 
 def are_codes(targets: Array) -> bool:
     """Return whether targets are class codes (n_samples,) rather than shares of the classes."""
@@ -31,16 +28,16 @@ def likeliest(targets: Array) -> Array:
 
 
 def in_dtype(targets: Array, dtype: DTypeLike) -> Array:
-    """Return targets between 0 and 1 in another dtype, if 1 - t keeps its digits.
+    """Return targets in another dtype if that changes no target, else as they are.
 
-    Codes stay as they are, and so do targets that would lose digits.
-    Class weights that differ by many orders of magnitude make targets of counts nearly one. Targets
-    of sparse matrices and of arrays on a device are always converted.
+    Rounded shares of classes do not sum to one, so that the loss would depend on the sum of the
+    logits, along which coefficients of separated classes then diverge. Class weights that differ by
+    many orders of magnitude make targets of counts nearly one, for which 1 - t would lose its
+    digits. Targets of sparse matrices and of arrays on a device are always converted.
     """
     if targets.dtype.kind != "f":
         return targets
     converted = targets.astype(dtype)
     if not isinstance(targets, np.ndarray):
         return converted
-    keeps_digits = np.abs(targets - converted) <= LOST_DIGITS * (1.0 - targets)
-    return converted if keeps_digits.all() else targets
+    return converted if np.array_equal(converted, targets) else targets
