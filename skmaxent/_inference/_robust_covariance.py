@@ -62,8 +62,8 @@ def dependent_columns(
 def separated_classes() -> NoCovariance:
     """Return an error for users whose classes are separated so far that rounding leaves nothing."""
     return NoCovariance(
-        "the classes are separated: some coefficients have no finite estimates, and those of the fit "
-        "have no covariance. detect_separation names the features that separate: remove them, "
+        "the classes are separated: some coefficients have no finite estimates, and the fit "
+        "has no covariance. detect_separation names the features that separate: remove them, "
         "penalise them, or use bias_reduction='jeffreys'."
     )
 
