@@ -30,6 +30,7 @@ from skmaxent._solvers._names import NEWTON
 from skmaxent._solvers._small import SmallRows, expansion, is_small
 from skmaxent._solvers._small_nonsmooth import ENOUGH, LEAST_SHARE
 from skmaxent._solvers._solution import SMALLEST_TOTAL
+from skmaxent._storage._arrays import EPS
 from skmaxent._typing import Array
 
 # Most entries of an array that has one entry for each logit of each row and each problem, or for
@@ -42,6 +43,9 @@ SURE_CHANGE = 1.0
 # Rounding hides a weaker penalty of a column that is constant in a problem: one whose variance
 # there is below this share of its variance in the objective.
 LEAST_PENALTY, CONSTANT = 1e-10, 1e-12
+# Rounding of the gradient makes steps of this size along flat directions, relative to the roots of
+# the diagonal of the Hessian.
+HIDDEN_STEP = 4.0 * EPS / REGULARISATION
 # How often the signs of coefficients are guessed again, before a search by pivots finds them. After
 # the first few guesses, only one sign changes at a time.
 MAX_GUESSES, FULL_GUESSES = 16, 3
@@ -257,11 +261,11 @@ class SmallBatch:
         value is low enough.
         """
         with np.errstate(all="ignore"):
-            end, length, decrease = self._model_minima(here)
+            end, length, left, decrease = self._model_minima(here)
             there = self.at(here.which, here.strength, end)
             change = self._largest_change(here, there)
             share = np.divide(np.expm1(change) - change, change, where=change > 0.0, out=0 * change)
-            distance = self._roots(there) * np.exp(0.5 * change) * share * length
+            distance = self._roots(there) * np.exp(0.5 * change) * (share * length + left)
             is_lower = there.value <= here.value - ENOUGH * decrease
             is_lower |= change <= SURE_CHANGE  # rounding may hide the decrease
             t, bad = 0.25, np.flatnonzero(~is_lower)
@@ -273,6 +277,9 @@ class SmallBatch:
                 distance[bad], is_lower[bad[good]] = np.inf, True
                 t, bad = 0.25 * t, bad[~good]
             distance[bad] = np.inf
+            # Steps that the regularisation makes this short hardly come nearer to the minimum, and
+            # rounding hides what determines it.
+            is_lower &= left <= length
         return there, distance, is_lower
 
     def _roots(self, points: Points) -> Array:
@@ -289,7 +296,7 @@ class SmallBatch:
             change = np.abs(D).max(axis=1)
         return np.asarray(np.where(self._weights[here.which] > 0.0, change, 0.0).max(axis=1))
 
-    def _model_minima(self, here: Points) -> tuple[Array, Array, Array]:
+    def _model_minima(self, here: Points) -> tuple[Array, Array, Array, Array]:
         """Minimise quadratic models of the losses plus the penalties.
 
         Returns
@@ -297,7 +304,10 @@ class SmallBatch:
         end : ndarray of shape (m, p)
             The minima.
         length : ndarray of shape (m,)
-            The lengths of the steps in the norm of the Hessian, ridge included.
+            The lengths of the steps in the norm of the Hessian H, ridge included.
+        left : ndarray of shape (m,)
+            How far the minima are from those of the models without regularisation, in the norm of
+            H; see `_left_by_regularisation`.
         decrease : ndarray of shape (m,)
             The decreases of the models plus penalties, at least zero.
         """
@@ -313,7 +323,8 @@ class SmallBatch:
         squares = np.maximum(np.einsum("mp,mp->m", step, _times(A, step)), 0.0)
         decrease = np.einsum("mp,mp->m", slope, step) + 0.5 * squares
         decrease += (l1 * (np.abs(end) - np.abs(here.W))).sum(axis=1)
-        return end, np.sqrt(squares), np.maximum(-decrease, 0.0)
+        left = _left_by_regularisation(A, step, squares, (end == 0.0) & (l1 > 0.0))
+        return end, np.sqrt(squares), left, np.maximum(-decrease, 0.0)
 
     def _minimum_by_pivots(self, A: Array, slope: Array, l1: Array, W: Array) -> Array:
         """Return what `_minima` returns for a single problem, by `PivotSearch`."""
@@ -339,6 +350,34 @@ class SmallBatch:
         return gradient - self._target_means[here.which], A
 
 
+def _left_by_regularisation(A: Array, step: Array, squares: Array, is_zero: Array) -> Array:
+    """Estimate how far regularised Newton steps end from the minima, in the norm of A; (m,).
+
+    Let Δ be the step of the coefficients that do not end at zero, and D the diagonal of A. The
+    gradient at the end is -`REGULARISATION` D Δ. Its length in the norm of A⁻¹ is at least
+    `REGULARISATION` ΔᵀDΔ/√(ΔᵀAΔ). It is about that if Δ is a direction of little curvature, which
+    later steps follow too.
+
+    Parameters
+    ----------
+    A : ndarray of shape (m, p, p)
+    step : ndarray of shape (m, p)
+    squares : ndarray of shape (m,)
+        The products of the steps with A and themselves.
+    is_zero : ndarray of bool, shape (m, p)
+        The coefficients that an L1 penalty keeps at zero or makes zero.
+    """
+    place, become_zero = np.arange(A.shape[1]), is_zero & (step != 0.0)
+    if become_zero.any():
+        step, squares = np.where(is_zero, 0.0, step), squares.copy()
+        some = np.flatnonzero(become_zero.any(axis=1))
+        squares[some] = np.einsum("mp,mp->m", step[some], _times(A[some], step[some]))
+    scaled = np.maximum(A[:, place, place], 0.0) * np.square(step)
+    scaled = np.where(scaled > HIDDEN_STEP**2, scaled, 0.0).sum(axis=1)
+    length = np.sqrt(np.maximum(squares, EPS * scaled))  # rounding of A hides smaller curvatures
+    return np.divide(REGULARISATION * scaled, length, where=length > 0.0, out=0.0 * length)
+
+
 def _times(A: Array, X: Array) -> Array:
     """Return the products of matrices (m, p, p) with vectors (m, p)."""
     return np.asarray((A @ X[..., None])[..., 0])
@@ -350,7 +389,7 @@ def _solutions(A: Array, which: Array, free: Array, right: Array) -> tuple[Array
     Parameters
     ----------
     A : ndarray of shape (m, p, p)
-        Positive semidefinite matrices; a share of their diagonals is added to them.
+        Positive semidefinite matrices; `REGULARISATION` times their diagonals are added to them.
     which : ndarray of int, shape (n,)
         The matrix of each system.
     free : ndarray of bool, shape (n, p)
@@ -390,7 +429,7 @@ def _minima(A: Array, slope: Array, l1: Array, W: Array, held: Array) -> tuple[A
     For given signs, and coefficients that are zero, the minimum solves a linear system. The signs
     of the next guess are those of A_jj w_j less the slope there, unless this number is at most
     l1_j in size, or has the other sign than the last guess: then w_j is zero. A guess that stays
-    is the minimum (a primal-dual active set method, Hintermüller, Ito & Kunisch 2002, SIAM J.
+    is the minimum, up to the regularisation of the step from W (a primal-dual active set method, Hintermüller, Ito & Kunisch 2002, SIAM J.
     Optim. 13, 865-888).
 
     Parameters
@@ -411,19 +450,23 @@ def _minima(A: Array, slope: Array, l1: Array, W: Array, held: Array) -> tuple[A
     """
     m, p = W.shape
     place, size = np.arange(p), np.maximum(A[:, np.arange(p), np.arange(p)], 0.0)
-    is_smooth, fixed = l1 == 0.0, np.where(held, W, 0.0)
-    b = _times(A, W - fixed) - slope
+    is_smooth = l1 == 0.0
     sign = np.where(is_smooth, 0.0, np.sign(W))
     free = (is_smooth | (sign != 0.0)) & ~held
     ends, is_found, open_ = W.copy(), np.zeros(m, dtype=bool), np.arange(m)
     for number in range(MAX_GUESSES):
-        right = np.where(free, b[open_] - l1[open_] * sign, 0.0)
+        # Steps, unlike ends, have no rounding errors that large coefficients make large.
+        step = np.where(free | held, 0.0, -W[open_])
+        slopes, moved = slope[open_], np.flatnonzero(step.any(axis=1))
+        slopes[moved] += _times(A[open_[moved]], step[moved])
+        right = np.where(free, -slopes - l1[open_] * sign, 0.0)
         try:
             X, AX = _solutions(A, open_, free, right)
         except np.linalg.LinAlgError:  # rows without curvature
             break
-        ends[open_] = X + fixed[open_]
-        pull = size[open_] * X + b[open_] - AX
+        step += X
+        ends[open_] = W[open_] + step
+        pull = size[open_] * np.where(held, 0.0, ends[open_]) - slopes - AX
         excess = np.abs(pull) - l1[open_]
         new_free = (is_smooth[open_] | ((excess > 0.0) & (sign * pull >= 0.0))) & ~held
         new_sign = np.where(is_smooth[open_] | ~new_free, 0.0, np.sign(pull))

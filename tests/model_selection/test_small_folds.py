@@ -152,3 +152,21 @@ def test_a_weak_penalty_of_a_column_that_is_constant_in_a_fold(l1_ratio):
         theirs.fit(X[train, :2], y[train])
         expected = theirs.predict_log_proba(X[held_out, :2])[range(10), y[held_out].astype(int)]
         np.testing.assert_allclose(score, expected.mean(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 1e-6])
+def test_nearly_collinear_columns_that_an_outlier_separates(l1_ratio):
+    """Without the row of the outlier, rounding hides what determines coefficients in its units."""
+    rng = np.random.default_rng(11)
+    X = rng.normal(size=(40, 2)) * [100.0, 5.0]
+    X = np.column_stack([X, X @ [0.5, -9.0] + 0.3 * rng.normal(size=40)])
+    X[7, 0] = 4e7
+    y = X[:, 1] + X[:, 2] / 9.0 + rng.logistic(size=40) * 2.0 > 0
+    held_out, train = np.arange(20), np.arange(20, 40)
+    options = {"cv": [(train, held_out), (held_out, train)], "l1_ratios": [l1_ratio]}
+    clf = MaxentClassifierCV(Cs=[1.0, 30.0], **options).fit(X, y)
+    center = X[train].mean(axis=0)
+    for C, found in zip(clf.Cs_, clf.coefs_paths_[0, 0], strict=True):
+        theirs = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-12)
+        theirs.fit(X[train] - center, y[train])
+        np.testing.assert_allclose(found[:, :-1], theirs.coef_, rtol=1e-4, atol=1e-5)
