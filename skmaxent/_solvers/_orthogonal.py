@@ -63,7 +63,7 @@ def orthogonal_distance(objective: MultinomialObjective, coef: Array, intercept:
     columns = solve_triangular(R[:rank, :rank], (X / size)[:, order[:rank]].T, trans="T")
     ridge_rows = Q[len(X) :, :rank]
 
-    _, _, gradient, H, _ = loss_derivatives(likelihood, columns, targets, weights, Z)
+    _, _, gradient, H, *_ = loss_derivatives(likelihood, columns, targets, weights, Z)
     theta = np.column_stack([coef * objective.scale, np.zeros(len(coef))])
     gradient = gradient + (theta * root_ridge)[:, kept] @ ridge_rows
     r = likelihood.n_free

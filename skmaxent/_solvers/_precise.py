@@ -119,6 +119,9 @@ class PreciseEvaluation(NamedTuple):
         The Hessian of the loss in reference coding.
     most : ndarray of shape (d + 1,)
         An upper bound of the curvature of the loss for a coefficient of each column.
+    curvature : float
+        The mean over the rows of Σ_k p_k (1 - p_k), for the probabilities p: R times the mean
+        curvature of the loss for a coefficient of a column whose weighted mean square is one.
     """
 
     loss: float
@@ -127,6 +130,7 @@ class PreciseEvaluation(NamedTuple):
     gradient: Array
     hessian: Array
     most: Array
+    curvature: float
 
 
 class PreciseObjective:
@@ -168,7 +172,7 @@ class PreciseObjective:
     def at(self, theta: Array) -> PreciseEvaluation:
         """Evaluate the objective at θ."""
         objective = self.objective
-        loss, magnitude, gradient, hessian, most = self._sums(loss_derivatives, theta)
+        loss, magnitude, gradient, hessian, most, curvature = self._sums(loss_derivatives, theta)
         objective.counter.gradients += 1
         total = objective.total_weight
         gradient, hessian = gradient / total, hessian / total
@@ -177,7 +181,13 @@ class PreciseObjective:
         loss = float(loss) / total
         value = loss + 0.5 * float(np.sum(strength * coef**2))
         return PreciseEvaluation(
-            loss, float(magnitude) / total, value, gradient, hessian, most / total
+            loss,
+            float(magnitude) / total,
+            value,
+            gradient,
+            hessian,
+            most / total,
+            float(curvature) / total,
         )
 
     def change(self, theta: Array, step: Array) -> tuple[float, float]:

@@ -46,7 +46,7 @@ from skmaxent._typing import Array
 # largest value.
 DAMPING, MORE, LESS = 1e-6, 100.0, 0.1
 LEAST_DAMPING, MOST_DAMPING = 1e-8, 1e12
-# Curvature that is added for every coefficient, relative to the mean curvature.
+# Curvature that is added for every coefficient, relative to `_Search.mean_curvature`.
 FLAT_CURVATURE = 1e-13
 # Most steps of `proximal_newton_precise`, and most for problems that are not small.
 MAX_STEPS, MAX_RESCUE_STEPS = 30, 60
@@ -92,9 +92,21 @@ def hides_ridge(problem: Problem, theta: Array) -> bool:
     if not ((ridge > 0.0) & (ridge < FLAT_CURVATURE)).any():
         return False
     kept = np.append(varying, problem.objective.fit_intercept)
-    H = _Search(problem, theta).state.hessian[:, kept][:, :, :, kept]
+    search = _Search(problem, theta)
+    H = search.state.hessian[:, kept][:, :, :, kept]
     H = H.reshape(len(H) * int(kept.sum()), -1)
-    return bool(np.linalg.eigvalsh(H)[0] < FLAT_CURVATURE * float(H.diagonal().mean()))
+    return bool(np.linalg.eigvalsh(H)[0] < FLAT_CURVATURE * search.mean_curvature)
+
+
+def hides_a_column(problem: Problem, theta: Array) -> bool:
+    """Return whether a column hardly varies, beside its mean, in the rows with curvature at θ.
+
+    Its other rows, for instance an outlier, have probabilities near 0 and 1. In the coordinates of
+    the solvers rounding then hides the curvature of the column, and with it the distance to the
+    optimum. θ has the shape (R, d + 1).
+    """
+    loss = PreciseObjective(problem.objective)
+    return loss.is_off_centre(loss.at(theta).hessian)
 
 
 def proximal_newton_precise(
@@ -186,6 +198,16 @@ class _Search:
         """The factor that converts lengths in the norm of the Hessian to standard errors."""
         return root_size(self._problem.objective.blocks.effective_size, self.value)
 
+    @property
+    def mean_curvature(self) -> float:
+        """The mean curvature of the loss for a coefficient of a column of unit size.
+
+        The mean of the diagonal of the Hessian may be far larger. Columns are scaled by mean
+        absolute deviations under the curvature of the rows. A column that varies only in rows of
+        hardly any curvature has a tiny scale, and all the more curvature after that.
+        """
+        return self.state.curvature / len(self.theta)
+
     def model(self) -> DenseModel:
         """Return the quadratic model of the loss at θ, with the Hessian of all rows."""
         objective = self._problem.objective
@@ -195,7 +217,7 @@ class _Search:
         diagonal = np.einsum("kjkj->kj", H)
         # If all rows are saturated, the curvature is zero; its upper bound suffices for a step.
         lost = (diagonal <= 0.0) & (self.state.gradient != 0.0)
-        least = np.where(lost, self.state.most, FLAT_CURVATURE * float(diagonal.mean()))
+        least = np.where(lost, self.state.most, FLAT_CURVATURE * self.mean_curvature)
         k, j = np.indices((R, width))
         H[k, j, k, j] += least
         still = ~np.append(self._problem.varying, True)

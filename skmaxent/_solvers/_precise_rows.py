@@ -135,7 +135,8 @@ def loss_derivatives(
 ) -> KernelResult:
     """Return the weighted sums over rows that `PreciseEvaluation` holds, without the ridge.
 
-    They are the loss, its absolute terms, the gradient, the Hessian and the bound of its diagonal.
+    They are the loss, its absolute terms, the gradient, the Hessian, the bound of its diagonal and
+    the curvature.
     `weights` (rows,) are those of the rows.
     """
     P, C, losses = loss_of_rows(likelihood, Z, T)
@@ -152,7 +153,8 @@ def loss_derivatives(
         H[np.arange(r), -1, np.arange(r), -1] = 1.0
     residual *= weights
     most = 0.5 * (np.square(columns) @ weights)
-    return losses @ weights, magnitude @ weights, residual @ columns.T, H, most
+    curvature = np.einsum("km,km,m->", P, C, weights)
+    return losses @ weights, magnitude @ weights, residual @ columns.T, H, most, curvature
 
 
 def loss_changes(

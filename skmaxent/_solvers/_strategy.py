@@ -27,6 +27,7 @@ from skmaxent._solvers._precise import (
 from skmaxent._solvers._precise_nonsmooth import (
     affords_precise_nonsmooth,
     affords_rescue,
+    hides_a_column,
     hides_ridge,
     proximal_newton_precise,
 )
@@ -355,7 +356,11 @@ def minimise_nonsmooth(
         outcome, gap = _closer(problem, outcome, gap, options, record, watch, working, least_bound)
     status = _status_at_end(outcome, watch, gap)
     gap = 1.0 if status in UNBOUNDED else gap
-    least_bound = TIGHT if ended_in_a_short_step(outcome) else least_bound
+    is_loose = is_small and CERTIFIED < gap <= least_bound
+    if ended_in_a_short_step(outcome) or (
+        is_loose and hides_a_column(problem, outcome.point.theta)
+    ):
+        least_bound = TIGHT
     if status is Status.CONVERGED and is_far_from_minimum(outcome, penalty, gap, options.tol):
         status = Status.PRECISION
     solution = problem.solution(replace(outcome, status=status), gap, **watch.found)

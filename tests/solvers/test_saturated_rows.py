@@ -14,6 +14,10 @@ from scipy.special import logsumexp, softmax
 from sklearn.exceptions import ConvergenceWarning
 
 from skmaxent import MaxentClassifier, MaxentObjective
+from skmaxent._input._read import read
+from skmaxent._input._settings import Settings
+from skmaxent._model._training_problem import TrainingProblem
+from skmaxent._solvers._precise_nonsmooth import _Search
 
 N, D, K = 100, 3, 3
 
@@ -131,3 +135,23 @@ def test_a_prior_that_saturates_every_row_does_not_end_in_silence():
     gap = (value - end.fun) / value
     assert gap <= clf.optimality_gap_
     assert gap < 1e-6 or any(issubclass(warning.category, ConvergenceWarning) for warning in found)
+
+
+@pytest.mark.parametrize("size", [30.0, 60.0, 300.0])
+def test_columns_that_vary_in_saturated_rows_do_not_raise_the_mean_curvature(size):
+    """A share of the mean curvature is added to all columns, and must not hide any of them."""
+    rng = np.random.default_rng(1)
+    X = np.column_stack([rng.normal(size=(20, 2)), np.zeros(20)])
+    X[3, 2] = 1.0
+    y = rng.integers(3, size=20)
+    y[:3], y[3] = [0, 1, 2], 0
+    model = MaxentClassifier(C=1.0)
+    settings = Settings.of(model)
+    coef = np.zeros((3, 3))
+    coef[:, 2] = size, -size, 0.0
+    with TrainingProblem.of(read(settings, model, X, y, None, None), settings) as training:
+        columns = training.problem.objective.standardisation
+        theta = np.column_stack([coef * columns.scale, coef @ columns.center])
+        search = _Search(training.problem, theta)
+    P = softmax(X @ coef.T, axis=1)
+    assert_allclose(search.mean_curvature, (P * (1.0 - P)).mean(), rtol=1e-12)
