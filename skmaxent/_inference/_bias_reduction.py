@@ -30,9 +30,9 @@ from skmaxent._typing import Array
 # with which the step is computed.
 MAX_STEP_HALVINGS = 30
 # Strengths of the ridges whose minima are the second and the fourth start, for standardised
-# columns.
+# columns. The fifth start is the fourth with the opposite sign.
 START_RIDGE, STRONG_RIDGE = 0.01, 1.0
-# The fifth search starts from a maximum of the likelihood times this power of the prior, found up
+# The sixth search starts from a maximum of the likelihood times this power of the prior, found up
 # to this distance in standard errors.
 WEAK_EXPONENT, WEAK_TOL = 0.01, 0.1
 # The end of a search counts as a maximum up to this distance from it, in standard errors.
@@ -58,9 +58,10 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
     maxima, so that further searches start from the coefficients of a weak ridge, which are about as
     large as the data allow, and, with fewer than `FEW_ROWS` rows, from a maximum under a much
     weaker prior, and with short steps again from the model without features, from the coefficients
-    of a stronger ridge, from zero, and from half of the best coefficients so far. If the second
-    search would join the first at once, the prior changes little, and the second to the fifth are
-    left out. The penalised likelihood may have maxima that no search finds.
+    of a stronger ridge, from these with the opposite sign, from zero, and from half of the best
+    coefficients so far. If the second search would join the first at once, the prior changes
+    little, and only the last two further searches are made. The penalised likelihood may have
+    maxima that no search finds.
 
     `problem` has no penalty or bounds. `scale` is the weights of the rows divided by the weights in
     the objective. The `value` of the result is minus the penalised log-likelihood, divided by the
@@ -86,6 +87,7 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
             maxima.search(problem.null.theta, is_steepest=True)
             strong = _ridge_minimum(problem, STRONG_RIDGE / n_rows, quiet)
             maxima.search(strong, is_steepest=True)
+            maxima.search(np.asfortranarray(-strong))
             maxima.search_from_weak_prior(spread, scale)
     if has_few_rows:
         maxima.search(problem.origin(), is_steepest=True)
@@ -124,7 +126,9 @@ class _Maxima:
         except _covariance.SingularInformation:
             return
         gain = self._n_rows * (self.best.value - found.value)
-        if gain > SAME:
+        # Rounding may keep a search from its maximum; another may come nearer to the same one.
+        is_nearer = self.best.status is Status.PRECISION and found.distance < self.best.distance
+        if gain > SAME or (is_nearer and gain >= -SAME):
             self.best, found = found, self.best
         tol = self._options.tol
         if abs(gain) > SAME + _largest_gain(found, tol) + _largest_gain(self.best, tol):
