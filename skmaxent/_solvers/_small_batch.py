@@ -429,8 +429,8 @@ def _minima(A: Array, slope: Array, l1: Array, W: Array, held: Array) -> tuple[A
     For given signs, and coefficients that are zero, the minimum solves a linear system. The signs
     of the next guess are those of A_jj w_j less the slope there, unless this number is at most
     l1_j in size, or has the other sign than the last guess: then w_j is zero. A guess that stays
-    is the minimum, up to the regularisation of the step from W (a primal-dual active set method, Hintermüller, Ito & Kunisch 2002, SIAM J.
-    Optim. 13, 865-888).
+    is the minimum, up to the regularisation of the step from W (a primal-dual active set method,
+    Hintermüller, Ito & Kunisch 2002, SIAM J. Optim. 13, 865-888).
 
     Parameters
     ----------
