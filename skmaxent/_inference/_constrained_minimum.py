@@ -33,6 +33,8 @@ MAX_NEWTON_STEPS = 500
 # no longer than the share LEAST_SHARE of the way and -log L is finite. With FALLS_MUCH alone, many
 # observations would need as many steps as their -log L is in units of FALLS_MUCH.
 FALLS_MUCH, FALLS_MUCH_EACH, LEAST_SHARE = 100.0, 0.1, 1e-4
+# Eigenvalues below this one of an information matrix with unit diagonal may be rounding errors.
+LEAST_CURVATURE = 1e-14
 # A damping of no more than this, divided by the number of observations, counts as zero.
 NO_DAMPING = 1e-12
 
@@ -211,19 +213,24 @@ def _toward(found: tuple[float, Array, Array], A: Array, distance: Array, total:
 
 
 def damped_solve(H: Array, b: Array, damping: float) -> tuple[Array, float]:
-    """Return (H + damping I)⁻¹ b, and the damping in use.
+    """Return (H + damping I)⁻¹ b up to rounding, and the damping in use.
 
-    H is symmetric, of shape (n, n), and b has shape (n,). If the Cholesky factorisation fails or
-    its solution is not finite, the damping is increased tenfold until both succeed. ArithmeticError
-    is raised if H or b is not finite, for which no damping does.
+    H is symmetric, of shape (n, n), and b has shape (n,). Along combinations of coordinates in
+    which H is zero up to rounding, b is rounding too, and the solution could be any large number.
+    `LEAST_CURVATURE` on the diagonal of H, scaled to ones, keeps the solution small there. If the
+    Cholesky factorisation fails or its solution is not finite, the damping is increased tenfold
+    until both succeed. ArithmeticError is raised if H or b is not finite, for which no damping
+    does.
     """
     if not (np.isfinite(H).all() and np.isfinite(b).all()):
         raise ArithmeticError("the information or the score of the likelihood is not finite.")
     smallest = max(1e-15 * float(np.trace(H)) / len(H), 1e-300)
     while True:
+        size = np.sqrt(np.maximum(H.diagonal() + damping, 1e-300))
+        A = (H + damping * np.eye(len(H))) / np.multiply.outer(size, size)
         try:
-            factor = cho_factor(H + damping * np.eye(len(H)), check_finite=False)
-            x = cho_solve(factor, b, check_finite=False)
+            factor = cho_factor(A + LEAST_CURVATURE * np.eye(len(H)), check_finite=False)
+            x = cho_solve(factor, b / size, check_finite=False) / size
             if np.isfinite(x).all():
                 return np.asarray(x), damping
         except LinAlgError:
