@@ -17,6 +17,7 @@ from helpers.held_likelihood import (
 from scipy.optimize import linprog, minimize
 
 from skmaxent import MaxentClassifier
+from skmaxent._inference._constrained_minimum import damped_solve
 
 ML = MaxentClassifier(C=np.inf, tol=1e-8)
 
@@ -216,3 +217,22 @@ def test_a_small_overlap_has_a_finite_end_far_away():
     lower, upper = found.profile_conf_int(features="x0").iloc[0]
     assert 1.0 < lower < found.coef[0, 0] < upper < np.inf
     assert_ends((lower, upper), with_ones(x), np.eye(2)[y], 0, 0, far=1e9)
+
+
+def test_steps_along_directions_without_curvature_are_not_rounding():
+    """Steps of 1e7 in such directions left logits without digits: searches for ends never ended.
+
+    Along (1, -1) the curvature is zero but for rounding, and so is the slope.
+    """
+    H = (
+        30.0
+        * np.array([[1.0, 1.0], [1.0, 1.0 + 2e-16]])
+        * np.multiply.outer([1.0, 1e3], [1.0, 1e3])
+    )
+    x, damping = damped_solve(H, np.array([30.0, 30.0e3 * (1.0 + 1e-15)]), 0.0)
+    assert damping == 0.0
+    assert np.abs(x * [1.0, 1e3]).max() < 1.0
+    assert x @ [1.0, 1e3] == pytest.approx(1.0, rel=1e-12)
+    # A small curvature of a column by itself is no rounding.
+    x, _ = damped_solve(np.diag([30.0, 3e-30]), np.array([30.0, 3e-20]), 0.0)
+    np.testing.assert_allclose(x, [1.0, 1e10], rtol=1e-12)
