@@ -1,22 +1,27 @@
 """Quadratic models with the Hessian of all rows, which is not assembled.
 
-`HessianModel` solves linear systems by conjugate gradients, and `RowSpaceModel` directly. Let B
-have a row for each row of X and each logit, and BᵀB be the Hessian of the loss. The linear systems
-have the Hessian of the free coefficients, plus a diagonal matrix D for the penalty. `RowSpaceModel`
-uses a Cholesky factor of BᵀB + D if no more coefficients are free than B has rows, and otherwise of
-I + B D⁻¹ Bᵀ (Woodbury).
+`HessianModel` solves linear systems by conjugate gradients, and `RowSpaceModel` directly. The
+linear systems have the Hessian of the free coefficients, plus a matrix D for the penalty.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Tangent
 from skmaxent._solvers._conjugate_gradients import conjugate_gradients
 from skmaxent._solvers._precise_rows import curvature_roots, loss_of_rows
-from skmaxent._solvers._quadratic import Model, are_same, cholesky, project_onto_tangent
+from skmaxent._solvers._quadratic import (
+    Model,
+    add_group_curvature,
+    are_same,
+    cholesky,
+    project_onto_tangent,
+)
+from skmaxent._solvers._row_space import InverseCurvature, RowSpaceSystem
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
@@ -90,7 +95,11 @@ class HessianModel(Model):
 
 
 class RowSpaceModel(HessianModel):
-    """A `HessianModel` that solves linear systems directly, for a point with few rows."""
+    """A `HessianModel` that solves linear systems directly, for a point with few rows.
+
+    It has a Cholesky factor of BᵀB + D, for the curvature D of the penalty, if no more coefficients
+    are free than B has rows, and otherwise the factor of a `RowSpaceSystem`.
+    """
 
     has_blocks = True
 
@@ -105,7 +114,7 @@ class RowSpaceModel(HessianModel):
         weights = rows.weights_or_ones().astype(float) / objective.total_weight
         P, C, _ = loss_of_rows(likelihood, Z, np.zeros_like(Z))
         self._roots = curvature_roots(likelihood, P, C) * np.sqrt(weights)
-        self._last: tuple[Tangent, Array] | None = None
+        self._last: tuple[Tangent, Array | RowSpaceSystem] | None = None
 
     def apply(self, V: Array) -> Array:
         moved = np.einsum("kmi,mi->ki", self._roots, V @ self._X)
@@ -113,47 +122,63 @@ class RowSpaceModel(HessianModel):
         return np.asarray(back @ self._X.T + self.shift_curvature * V.mean(axis=0))
 
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
-        if tangent.group_curvature is not None:
-            return super().solve(rhs, tangent)
         free = tangent.free & (self.diagonal > 0.0)
-        least = LEAST_DIAGONAL * self.diagonal
-        diagonal = np.where(free, np.maximum(tangent.diagonal, least), np.inf)
-        is_tall = int(free.sum()) <= self._roots[0].size
         if self._last is None or not are_same(self._last[0], tangent):
-            factor = self._among_coefficients if is_tall else self._among_rows
-            self._last = tangent, factor(free, diagonal)
-        L = self._last[1]
-        if is_tall:
-            out = np.zeros(free.shape)
-            out[free], _ = lapack.dpotrs(L, rhs[free], lower=1)
-            return out
-        scaled = rhs / diagonal
-        moved = np.einsum("kmi,mi->ki", self._roots, scaled @ self._X)
-        solved, _ = lapack.dpotrs(L, moved.ravel(), lower=1)
-        back = np.einsum("kmi,ki->mi", self._roots, solved.reshape(moved.shape))
-        return np.asarray(scaled - back @ self._X.T / diagonal)
+            D = np.maximum(tangent.diagonal, LEAST_DIAGONAL * self.diagonal)
+            is_tall = int(free.sum()) <= self._roots[0].size
+            self._last = (
+                tangent,
+                self._among_coefficients(free, D, tangent)
+                if is_tall
+                else RowSpaceSystem(self._X, self._roots, inverse_curvature(free, D, tangent)),
+            )
+        system = self._last[1]
+        if isinstance(system, RowSpaceSystem):
+            return system.solve(rhs)
+        out = np.zeros(free.shape)
+        out[free], _ = lapack.dpotrs(system, rhs[free], lower=1)
+        return out
 
     def loss_block(self, members: Array) -> Array:
         k, j = np.nonzero(members)
         B = (self._roots[:, k] * self._X[j]).transpose(0, 2, 1).reshape(-1, len(k))
         return np.asarray(B.T @ B)
 
-    def _among_coefficients(self, free: Array, diagonal: Array) -> Array:
-        """Return the Cholesky factor of BᵀB + D for the free coefficients (R, width)."""
+    def _among_coefficients(self, free: Array, D: Array, tangent: Tangent) -> Array:
+        """Return the Cholesky factor of BᵀB + D for the free coefficients (R, width).
+
+        `D` (R, width) is without the curvature of groups, which `tangent` has.
+        """
         k, j = np.nonzero(free)
         block = self.loss_block(free)
         block += np.equal.outer(j, j) * (self.shift_curvature[j] / len(free))
-        block.flat[:: len(k) + 1] += diagonal[k, j]
+        block.flat[:: len(k) + 1] += D[k, j]
+        add_group_curvature(block, free, tangent)
         return cholesky(block)
 
-    def _among_rows(self, free: Array, diagonal: Array) -> Array:
-        """Return the Cholesky factor of I + B D⁻¹ Bᵀ; D (R, width) is infinite if not `free`."""
-        R, n = self._roots.shape[1:]
-        blocks = np.zeros((R, n, R, n))
-        for m in range(R):
-            gram = (self._X.T / diagonal[m]) @ self._X
-            root = self._roots[:, m]
-            blocks += root[:, :, None, None] * gram[None, :, None, :] * root
-        block = blocks.reshape(R * n, R * n)
-        block.flat[:: R * n + 1] += 1.0
-        return cholesky(block)
+
+def inverse_curvature(free: NDArray[np.bool_], d: Array, tangent: Tangent) -> InverseCurvature:
+    """Return the inverse of the second derivatives of a penalty for the coefficients that are free.
+
+    For column j of the coefficients, they are d + c (I - u uᵀ), with the diagonal matrix d, the
+    curvature c of its group and the unit vector u. By Sherman and Morrison's formula the inverse is
+    (d + c)⁻¹ + v vᵀ, where v = √(c/s) (d + c)⁻¹ u, with s = 1 - c uᵀ (d + c)⁻¹ u, which is
+    Σ_k u_k² d_k/(d_k + c).
+
+    Parameters
+    ----------
+    free : boolean ndarray of shape (R, width)
+        Rows and columns of the inverse for other coefficients are zero.
+    d : ndarray of shape (R, width)
+        Positive where a coefficient is free.
+    tangent : Tangent
+        It has c and u, if there are groups.
+    """
+    c, unit = tangent.group_curvature, tangent.unit
+    curvature = d if c is None else d + c
+    diagonal = np.divide(1.0, curvature, out=np.zeros_like(curvature), where=free)
+    if c is None or unit is None:
+        return InverseCurvature(diagonal)
+    s = np.sum(np.square(unit) * np.where(free, d * diagonal, 1.0), axis=0)
+    factor = np.sqrt(np.divide(c, s, out=np.zeros_like(s), where=s > 0.0))
+    return InverseCurvature(diagonal, factor * diagonal * unit)

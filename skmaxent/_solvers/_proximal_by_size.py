@@ -10,6 +10,7 @@ from skmaxent._existence import Watch
 from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._objective._objective import Point
 from skmaxent._solvers._nonsmooth_starts import (
+    MAX_ITER_FACTOR,
     start_by_continuation,
     start_within_bounds,
     with_least_constant_columns,
@@ -18,6 +19,7 @@ from skmaxent._solvers._pair_newton import fits_pairs
 from skmaxent._solvers._problem import Problem
 from skmaxent._solvers._record import Outcome, Record
 from skmaxent._solvers._small_nonsmooth import is_small_nonsmooth, newton_small_nonsmooth
+from skmaxent._solvers._smoothed_penalty import start_by_smoothing, suits_smoothing
 from skmaxent._solvers._solution import Options, Status
 from skmaxent._solvers._working_set import Screening, WorkingSet, minimise_on_working_sets
 from skmaxent._typing import Array
@@ -68,7 +70,9 @@ def proximal_newton_by_size(
             return found
         start = start if found is None else found.theta
     point = problem.start() if start is None else objective.at(start)
-    if start is None:
+    if start is None and suits_smoothing(point, penalty):
+        point = start_by_smoothing(point, penalty, MAX_ITER_FACTOR * options.max_iter)
+    elif start is None:
         point = start_by_continuation(point, problem.terms, options, working)
     inside = with_least_constant_columns(penalty.project(point.theta), problem.varying, penalty)
     if not np.array_equal(inside, point.theta):

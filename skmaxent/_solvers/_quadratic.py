@@ -178,30 +178,30 @@ class DenseModel(Model):
         block = self.matrix.copy() if whole else self.matrix[np.ix_(free, free)]
         diagonal = np.broadcast_to(tangent.diagonal, self._shape).ravel()[free]
         block.flat[:: len(free) + 1] += diagonal
-        if tangent.group_curvature is not None and tangent.unit is not None:
-            self._add_group_curvature(block, free, tangent.group_curvature, tangent.unit)
+        add_group_curvature(block, np.broadcast_to(tangent.free, self._shape), tangent)
         L = cholesky(block)
         self._last = tangent, L
         return L
 
-    def _add_group_curvature(
-        self, block: Array, free: Array, group_curvature: Array, unit: Array
-    ) -> None:
-        """Add the second derivatives of group penalties to a block, in place.
 
-        `free` are the positions of the rows of the block. Group j, the coefficients of column j,
-        adds group_curvature_j (I - u_j u_jᵀ) with the unit vector u_j = unit[:, j].
-        """
-        R, width = self._shape
-        position = np.full(R * width, -1)
-        position[free] = np.arange(len(free))
-        # Only pairs of coefficients of one column have entries, few of all pairs.
-        rows, columns = np.broadcast_arrays(
-            position.reshape(R, 1, width), position.reshape(1, R, width)
-        )
-        are_free = (rows >= 0) & (columns >= 0)
-        across = group_curvature * (np.eye(R)[:, :, None] - unit[:, None] * unit)
-        block[rows[are_free], columns[are_free]] += across[are_free]
+def add_group_curvature(block: Array, free: Array, tangent: Tangent) -> None:
+    """Add the second derivatives of group penalties to a matrix (n_free, n_free), in place.
+
+    `free` (R, width) is True for the coefficients of its rows, which are in the order of the flat
+    coefficients. Group j, the coefficients of column j, adds group_curvature_j (I - u_j u_jᵀ) with
+    the unit vector u_j = unit[:, j].
+    """
+    if tangent.group_curvature is None or tangent.unit is None:
+        return
+    j = np.flatnonzero(free.any(axis=0))
+    free, unit, R = free[:, j], tangent.unit[:, j], len(free)
+    position = np.full(free.shape, -1)
+    position[free] = np.arange(len(block))
+    # Only pairs of coefficients of one column have entries, few of all pairs.
+    rows, columns = np.broadcast_arrays(position[:, None], position[None])
+    are_free = (rows >= 0) & (columns >= 0)
+    across = tangent.group_curvature[j] * (np.eye(R)[:, :, None] - unit[:, None] * unit)
+    block[rows[are_free], columns[are_free]] += across[are_free]
 
 
 def cholesky(block: Array) -> Array:

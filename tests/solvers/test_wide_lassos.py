@@ -83,3 +83,37 @@ def test_a_nearly_separated_fit_with_a_weak_penalty_converges():
     active = clf.coef_.T != 0.0
     np.testing.assert_allclose(1e4 * gradient[active], -np.sign(clf.coef_.T[active]), rtol=1e-2)
     assert np.abs(1e4 * gradient).max() <= 1.0 + 1e-2
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+@pytest.mark.parametrize("K", [2, 3, 6])
+@pytest.mark.parametrize("C", [3.0, 3e3])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_cumulative_sums_satisfy_the_optimality_conditions(grouped, C, K, is_sparse):
+    # Neighbouring columns are nearly equal, and many are more likely than others to enter by a
+    # little. Newton's method with the lengths of groups themselves crept along: minutes for these.
+    rng = np.random.default_rng(3)
+    X = np.cumsum(rng.normal(size=(40, 160)), axis=1)
+    offset = rng.normal(size=(40, K))
+    y = np.arange(40) % K
+    clf = MaxentClassifier(C=C, l1_ratio=1.0, grouped=grouped, tol=1e-6)
+    clf.fit(sp.csr_matrix(X) if is_sparse else X, y, offset=offset)
+    assert clf.optimality_gap_ <= 1e-5
+    coef, intercept = clf.coef_, clf.intercept_
+    if K == 2:
+        coef, intercept = np.vstack([0.0 * coef, coef]), np.append(0.0, intercept)
+    logits = offset + X @ coef.T + intercept
+    P = np.exp(logits - logits.max(axis=1, keepdims=True))
+    P /= P.sum(axis=1, keepdims=True)
+    gradient = C * (X.T @ (P - np.eye(K)[y]))[:, K == 2 :]
+    active = clf.coef_.T != 0.0
+    if grouped and K > 2:
+        lengths = np.sqrt(np.square(gradient).sum(axis=1))
+        unit = clf.coef_.T / np.maximum(np.sqrt(np.square(clf.coef_).sum(axis=0)), 1e-300)[:, None]
+        active = active.any(axis=1)
+        assert 1 < active.sum() < 160
+        np.testing.assert_allclose(gradient[active], -unit[active], atol=1e-3)
+        assert lengths.max() <= 1.0 + 1e-3
+    else:
+        np.testing.assert_allclose(gradient[active], -np.sign(clf.coef_.T[active]), atol=1e-3)
+        assert np.abs(gradient).max() <= 1.0 + 1e-3

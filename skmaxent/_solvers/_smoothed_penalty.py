@@ -1,0 +1,231 @@
+"""Where a fit with an L1 penalty or a group lasso begins that has many columns and few rows.
+
+The length ‖w_j‖ of a group of coefficients, or of a single one, has no derivative at zero. Models
+of the loss that have many columns and few rows say little about which lengths are zero, and
+Newton's method for the others takes many short steps. Here √(‖w_j‖² + ε²) takes the place of the
+length while ε falls to zero, and the equation w_j = z_j √(‖w_j‖² + ε²) is solved for w_j and z_j
+together with that of the gradient (Chan, Golub & Mulet 1999, SIAM J. Sci. Comput. 20, 1964-1977).
+Linearised, it holds along much longer steps than the gradient of the length. ‖z_j‖ stays below 1.
+
+Arrays of coefficients have the shape (R, width), with the intercepts in the last column. A group is
+a column of them, or a single coefficient. Arrays with a value for each group have the shape
+(1, width) or (R, width).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from skmaxent._objective._elementwise_penalty import Elementwise
+from skmaxent._objective._group_penalty import Grouped
+from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._objective._penalty import Penalty
+from skmaxent._solvers._precise_rows import curvature_roots, loss_of_rows
+from skmaxent._solvers._row_space import InverseCurvature, RowSpaceSystem
+from skmaxent._typing import Array
+
+# Most rows times logits, most entries of X, and most multiplications for a linear system.
+MAX_ROWS, MAX_ENTRIES, MAX_STEP_WORK = 2500, 5_000_000, 5e9
+# Penalties are strong that exceed the gradient at zero, divided by this number.
+STRONG_SHARE = 10.0
+# Systems of so few rows cost little; with more, columns are correlated from this concentration on.
+FEW_ROWS, CORRELATED = 100, 2.0
+# Strengths of the penalty from this on are those of coefficients that are always zero.
+STRONG_L1 = 1e50
+# ε at the start, for standardised columns. It falls by these factors after a whole and after a
+# shortened step, once the predicted decrease is below twice what the smoothing adds to F.
+FIRST_SMOOTHING, WHOLE, SHORTENED = 1.0, 0.1, 0.3
+# The search ends when F can fall by this share; groups up to so many times ε are zero then.
+ACCURACY, ZERO = 1e-9, 3.0
+# z moves at most this share of the way to the surface of the unit ball.
+TO_SURFACE = 0.3
+# A step is halved until F falls by this share of the prediction, or the step is this short.
+ARMIJO, SHORTEST = 1e-4, 1e-8
+# Columns that contribute less than this to the trace of the linear system are left out of it.
+NEGLIGIBLE = 1e-3
+# Curvature of the penalty of columns without any, relative to that of the loss.
+LEAST_CURVATURE = 1e-10
+
+
+def suits_smoothing(point: Point, penalty: Penalty) -> bool:
+    """Return whether a fit should begin by `start_by_smoothing`, from the null model `point`.
+
+    Otherwise it begins with stronger penalties, which is cheaper if the penalty is strong, or if
+    many rows have independent columns and the coefficients are penalised one by one.
+    """
+    objective = point.objective
+    (R, width), n = objective.shape, objective.blocks.n_samples
+    is_grouped = isinstance(penalty, Grouped)
+    is_served = is_grouped or (isinstance(penalty, Elementwise) and not penalty.has_bounds)
+    work = width * n**2 * (R**2 if is_grouped else R)
+    if (
+        not is_served
+        or n >= width - 1
+        or n * R > MAX_ROWS
+        or n * width > MAX_ENTRIES
+        or work > MAX_STEP_WORK
+        or penalty.l1.max() >= STRONG_L1
+    ):
+        return False
+    whole = penalty.minimum_norm_subgradient(np.zeros_like(point.theta), point.gradient)
+    if not (np.abs(whole) > (STRONG_SHARE - 1.0) * penalty.l1)[:, :-1].any():
+        return False
+    return is_grouped or R > 1 or n <= FEW_ROWS or _concentration(objective) > CORRELATED
+
+
+def _concentration(objective: MultinomialObjective) -> float:
+    """Return the mean square of the eigenvalues of X Xᵀ over their squared mean.
+
+    It is near 1 if X (n, d) has many independent columns, and n if they are all proportional.
+    """
+    X = objective.standardisation.rows(objective.blocks.whole())[:-1]
+    gram = X.T @ X
+    return float(len(gram) * np.sum(np.square(gram)) / max(np.trace(gram) ** 2, 1e-300))
+
+
+def start_by_smoothing(point: Point, penalty: Penalty, max_steps: int) -> Point:
+    """Return a point near the optimum, by Newton's method for the smoothed penalty.
+
+    Parameters
+    ----------
+    point : Point
+        Where the search begins.
+    penalty : Penalty
+        `Grouped`, or `Elementwise` without bounds.
+    max_steps : int
+        Most Newton steps, each of which solves one linear system.
+    """
+    search = _Search(point.objective, penalty, point.theta)
+    for _ in range(max_steps):
+        if not search.step():
+            break
+    return point.objective.at(np.asfortranarray(penalty.recentre(search.with_zeros())))
+
+
+class _Loss(NamedTuple):
+    """The loss, its gradient (R, width) and the roots of the curvature of rows, (R, R, n)."""
+
+    value: float
+    gradient: Array
+    roots: Array
+
+
+class _Search:
+    """The search of `start_by_smoothing`, whose parameters it has.
+
+    Attributes
+    ----------
+    W, z : ndarray of shape (R, width)
+    eps : float
+        ε.
+    """
+
+    def __init__(self, objective: MultinomialObjective, penalty: Penalty, theta: Array) -> None:
+        rows = objective.blocks.whole()
+        self._X = objective.standardisation.rows(rows)
+        self._X[:-1] *= objective.varying[:, None]
+        self._likelihood = objective.likelihood
+        self._targets = objective.likelihood.dense_targets(rows.targets)
+        self._offset = 0.0 if rows.offset is None else rows.offset.T.astype(float)
+        self._weights = rows.weights_or_ones().astype(float) / objective.total_weight
+        self._penalty, self._is_grouped = penalty, isinstance(penalty, Grouped)
+        self.W, self.z = theta.astype(float), np.zeros(theta.shape)
+        self.eps = FIRST_SMOOTHING
+        self._loss = self._loss_at(self.W)
+
+    def with_zeros(self) -> Array:
+        """Return W with zeros for the groups that are no longer than a few ε."""
+        is_zero = (self._norms(self.W) <= ZERO * self.eps) & (self._penalty.l1 > 0.0)
+        return np.where(is_zero, 0.0, self.W)
+
+    def step(self) -> bool:
+        """Make a step of Newton's method; return whether to go on."""
+        W, z, loss, eps, penalty = self.W, self.z, self._loss, self.eps, self._penalty
+        lengths = np.hypot(self._norms(W), eps)
+        unit = W / lengths
+        gradient = loss.gradient + penalty.l1 * unit + penalty.ridge * (W - penalty.target)
+        size = np.einsum("kmi,kmi->i", loss.roots, loss.roots) / len(W)
+        curvature = np.square(self._X) @ size
+        inverse = self._inverse_curvature(lengths, unit, curvature)
+        least = NEGLIGIBLE / len(self._X) / np.where(curvature > 0.0, curvature, np.inf)
+        direction = RowSpaceSystem(self._X, loss.roots, inverse, least).solve(-gradient)
+        slope = float(np.vdot(gradient, direction))
+        t, value = 1.0, loss.value + self._smoothed_penalty(W, eps)
+        while True:
+            moved = W + t * direction
+            self._loss = self._loss_at(moved)
+            new = self._loss.value + self._smoothed_penalty(moved, eps)
+            if new <= value + ARMIJO * t * slope:
+                break
+            t *= 0.5
+            if not t > SHORTEST:
+                self._loss = loss
+                return False
+        along = self._inner(unit, direction)
+        self.W, self.z = moved, self._within_ball(z, (direction - z * along + W) / lengths - z)
+        exact = self._smoothed_penalty(moved, 0.0)
+        excess = self._smoothed_penalty(moved, eps) - exact
+        if -slope < 2.0 * excess:
+            self.eps *= WHOLE if t == 1.0 else SHORTENED
+        return max(-slope, excess) > ACCURACY * (self._loss.value + exact)
+
+    def _loss_at(self, W: Array) -> _Loss:
+        P, C, losses = loss_of_rows(self._likelihood, W @ self._X + self._offset, self._targets)
+        gradient = (self._weights * (P - self._targets)) @ self._X.T
+        roots = curvature_roots(self._likelihood, P, C) * np.sqrt(self._weights)
+        return _Loss(float(losses @ self._weights), gradient, roots)
+
+    def _smoothed_penalty(self, W: Array, eps: float) -> float:
+        penalty = self._penalty
+        lengths = np.hypot(self._norms(W), eps)
+        ridge = penalty.ridge * np.square(W - penalty.target)
+        return float(np.sum(penalty.l1 * lengths) + 0.5 * np.sum(ridge))
+
+    def _inner(self, A: Array, B: Array) -> Array:
+        """Return the inner products of the groups of A and B, both (R, width)."""
+        return np.einsum("kj,kj->j", A, B)[None] if self._is_grouped else A * B
+
+    def _norms(self, W: Array) -> Array:
+        """Return the norms of the groups of W (R, width)."""
+        return np.asarray(np.sqrt(self._inner(W, W)))
+
+    def _inverse_curvature(self, lengths: Array, unit: Array, curvature: Array) -> InverseCurvature:
+        """Return the inverse of the curvature of the smoothed penalty.
+
+        With a = l1/length, it is a I + ridge - a S, where S is the symmetric part of z unitᵀ. S has
+        the eigenvalues (zᵀunit ± ‖z‖‖unit‖)/2. The negative one, which is zero when z = unit, is
+        left out; the curvature is then positive definite.
+
+        Parameters
+        ----------
+        lengths : ndarray, a value for each group
+            √(‖w_j‖² + ε²).
+        unit : ndarray of shape (R, width)
+            W/lengths.
+        curvature : ndarray of shape (width,)
+            The mean curvature of the loss by a coefficient of the column.
+        """
+        z, a = self.z, self._penalty.l1 / lengths
+        whole = a + self._penalty.ridge + LEAST_CURVATURE * curvature
+        diagonal = np.divide(1.0, whole, out=np.zeros_like(whole), where=whole > 0.0)
+        of_z, of_unit = self._norms(z), self._norms(unit)
+        largest = 0.5 * a * (self._inner(z, unit) + of_z * of_unit)
+        factor = largest * diagonal / np.where(largest < whole, whole - largest, np.inf)
+        if not self._is_grouped:
+            return InverseCurvature(diagonal + factor)
+        axis = z / np.where(of_z > 0.0, of_z, 1.0) + unit / np.where(of_unit > 0.0, of_unit, 1.0)
+        size = self._norms(axis)
+        return InverseCurvature(diagonal, np.sqrt(factor) * axis / np.where(size > 0.0, size, 1.0))
+
+    def _within_ball(self, z: Array, step: Array) -> Array:
+        """Return z + t step, (R, width), where t <= 1 of each group keeps its norm below 1."""
+        a, b = self._inner(step, step), self._inner(z, step)
+        c = np.minimum(self._inner(z, z) - 1.0, 0.0)
+        # The positive root of a t² + 2 b t + c, without a difference of equal numbers.
+        sum_of_roots = np.sqrt(np.maximum(b * b - a * c, 0.0)) + np.abs(b)
+        inside = np.where(b > 0.0, -c, sum_of_roots)
+        below = np.where(b > 0.0, sum_of_roots, a)
+        t = np.divide(inside, below, out=np.ones_like(a), where=below > 0.0)
+        return np.asarray(z + np.minimum(1.0, TO_SURFACE * t) * step)
