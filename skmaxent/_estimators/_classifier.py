@@ -130,7 +130,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         not depend on the units of the features.
     max_iter : int, default=100
         Maximum number of iterations, without those of fits to stronger or smoothed penalties
-        that lead to a weak L1 penalty. 0 leaves coefficients zero, or, with `warm_start`, as they were.
+        that lead to a weak L1 penalty. 0 leaves coefficients zero, or, with `warm_start`, as is.
     warm_start : bool, default=False
         Whether to start from the coefficients of the last fit, if it had the same classes and
         features and these coefficients have a lower objective than zeros. No effect with
