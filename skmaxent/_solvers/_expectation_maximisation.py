@@ -9,7 +9,8 @@ the loss of the sets that is equal to it at θ (Dempster, Laird & Rubin 1977, J.
 (SQUAREM; Varadhan & Roland 2008, Scand. J. Stat. 35, 335-353).
 
 If the sets are large, steps of expectation maximisation are short. Small fits therefore end with
-Newton's method for the loss of the sets itself.
+Newton's method for the loss of the sets itself. Where rounding ends it, or its steps gain next to
+nothing, a step of expectation maximisation leads to a point from which it may go on.
 
 Conventions
 -----------
@@ -48,6 +49,8 @@ from skmaxent._typing import Array, KernelResult
 
 # Most steps of expectation maximisation before a small fit goes on with Newton's method.
 FIRST_STEPS = 10
+# Most runs of Newton's method, with a step of expectation maximisation between two of them.
+MOST_DESCENTS = 6
 # Newton's method takes over at this distance to the optimum, in standard errors. From there it
 # converges quadratically to the stationary point that expectation maximisation would reach.
 NEAR = 0.3
@@ -274,14 +277,25 @@ class _SetFit:
         return self._solution_at(self.last.point, self.value, status)
 
     def finish_by_newton(self) -> Solution:
-        """Continue by Newton's method in float64, and return the stationary point it reaches."""
+        """Continue by Newton's method in float64, and return the stationary point it reaches.
+
+        Where it does not get on, a step of expectation maximisation comes between two runs of it.
+        """
         problem = self.problem
-        end = descend_by_newton(self.thetas[-1], SetObjective(problem), self.record, self.tol)
-        problem.objective.counter.gradients += len(self.record)
-        self._start_at(end.theta, end.value)
-        status = end.status
+        for n_left in reversed(range(MOST_DESCENTS)):
+            n_before, objective = len(self.record), SetObjective(problem)
+            end = descend_by_newton(
+                self.thetas[-1], objective, self.record, self.tol, may_stall=n_left == 0
+            )
+            problem.objective.counter.gradients += len(self.record) - n_before
+            self._start_at(end.theta, end.value)
+            status = end.status
+            if status is Status.STOPPED:
+                break
+            status = self._status_at_end(status, is_last=n_left == 0)
+            if status is not Status.MAX_ITER or self.record.is_full:
+                break
         if status is not Status.STOPPED:
-            status = self._status_at_end(status)
             total = self.problem.objective.blocks.effective_size * self.value
             if status not in UNBOUNDED and total < NOISY_TOTAL:
                 status = Status.PRECISION  # gradients are mostly noise
@@ -291,27 +305,28 @@ class _SetFit:
         point = problem.objective.with_rows(expected).at(end.theta)
         return self._solution_at(point, end.value, status, end.coefficients)
 
-    def _status_at_end(self, status: Status) -> Status:
+    def _status_at_end(self, status: Status, *, is_last: bool) -> Status:
         """Return the status of the fit after Newton's method, which ended with `status`.
 
-        If rounding errors ended it, or its end has a large certificate as a minimum for the
-        expected targets, a step of expectation maximisation may see a descent that it does not see.
-        The fit then continues with such steps to its end.
+        If it did not converge, or its end has a large certificate as a minimum for the expected
+        targets, a step of expectation maximisation may see a descent that it does not see. If this
+        run of Newton's method `is_last`, the fit then continues with such steps to its end.
 
         Returns
         -------
         Status
-            A kind of separation if it is proved; PRECISION if such a step lacks precision;
-            otherwise `status`, or that of further steps.
+            A kind of separation if it is proved; PRECISION if such a step lacks precision; MAX_ITER
+            if Newton's method should continue; otherwise `status`, or that of further steps.
         """
-        is_doubtful = status is Status.PRECISION or self._has_large_certificate()
+        has_stalled = status is Status.MAX_ITER and not self.record.is_full
+        is_doubtful = status is Status.PRECISION or has_stalled or self._has_large_certificate()
         if is_doubtful or self.uniform.status is not Status.CONVERGED:
             step, value = self._step(self.step_options, minimise)
             if step.status in UNBOUNDED:
                 return step.status
             if is_doubtful and self.value - value > self._negligible(value):
                 self._add(step, value)
-                return self.steps_to_the_end()
+                return self.steps_to_the_end() if is_last else Status.MAX_ITER
             if isinstance(step, Solution) and step.lacks_precision(self.tol):
                 status = Status.PRECISION
         return Status.SEPARATED if separates_sets(self.problem, self.thetas[-1]) else status

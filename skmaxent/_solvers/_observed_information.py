@@ -48,6 +48,9 @@ SADDLE_SHARES = tuple(8.0**-k for k in range(5))
 STEPS_BACK = 3
 # Eigenvalues are set to at least this share of the largest one.
 LEAST_EIGENVALUE = 1e-13
+# A step has stalled if it gains less than this share of what the model without damping promises.
+# After MOST_STALLED such steps, one after the other, the descent ends, unless it may stall.
+STALLED, MOST_STALLED = 1e-3, 3
 # Coefficients with a ridge of this strength or more are fixed.
 STRONG_RIDGE = 1e50
 # A decrease by less than this share of the objective counts as rounding.
@@ -81,7 +84,9 @@ def affords_newton(point: Point) -> bool:
     return size <= SMALL_MODEL and point.objective.blocks.n_samples * size**2 <= MOST_WORK
 
 
-def descend_by_newton(theta: Array, objective: SetObjective, record: Record, tol: float) -> Descent:
+def descend_by_newton(
+    theta: Array, objective: SetObjective, record: Record, tol: float, *, may_stall: bool = True
+) -> Descent:
     """Return a stationary point where the objective is no higher than at θ.
 
     Parameters
@@ -94,9 +99,12 @@ def descend_by_newton(theta: Array, objective: SetObjective, record: Record, tol
         Receives the iterations, and limits their number.
     tol : float
         Distance to the stationary point, in standard errors, at which to stop.
+    may_stall : bool, default=True
+        Whether to go on also where steps gain next to nothing of what the model without damping
+        promises. Otherwise the status is then MAX_ITER.
     """
     theta = objective.penalty.recentre(theta)
-    value, damping = objective.value_at(theta), 0.0
+    value, damping, n_stalled = objective.value_at(theta), 0.0, 0
     while True:
         point = objective.point_at(theta)
         H = observed_information(point)
@@ -115,8 +123,10 @@ def descend_by_newton(theta: Array, objective: SetObjective, record: Record, tol
         counter = point.objective.counter
         here = objective.home(theta)
         status = record.add(counter, here, value, distance, status)
-        if status is not Status.MAX_ITER or record.is_full:
+        has_stalled = n_stalled >= MOST_STALLED and not may_stall
+        if status is not Status.MAX_ITER or record.is_full or has_stalled:
             return Descent(here, value, status, objective.coefficients(theta))
+        promised, before = best.decrease, value
         if lower is not None:
             theta, value = lower
             continue
@@ -135,6 +145,7 @@ def descend_by_newton(theta: Array, objective: SetObjective, record: Record, tol
                 best, candidate = replace(best, theta=lower[0]), lower[1]
                 break
         theta, value = _extended(theta, best.theta, candidate, objective)
+        n_stalled = n_stalled + 1 if before - value < STALLED * promised else 0
         damping = damping / MORE_DAMPING if damping > FIRST_DAMPING else 0.0
 
 

@@ -70,7 +70,7 @@ def test_a_row_far_out_leaves_the_optimum_of_the_others(seed, C):
 def test_the_gap_stays_unknown_after_rounding_to_float32():
     rng = np.random.default_rng(0)
     z, e = rng.normal(size=(2, 200))
-    X = np.column_stack([3000.0 + 1000.0 * z, 3000.0 + 1000.0 * z + 0.1 * e]).astype(np.float32)
+    X = np.column_stack([9000.0 + 3000.0 * z, 9000.0 + 3000.0 * z + 0.1 * e]).astype(np.float32)
     codes = (e[:, None] * [2.0, 0.0, -2.0] + rng.gumbel(size=(200, 3))).argmax(axis=1)
     sets = np.eye(3, dtype=bool)[codes] | (rng.random((200, 3)) < 0.2)
     clf = MaxentClassifier(C=np.inf, partial_labels=True)
