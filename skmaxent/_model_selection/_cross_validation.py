@@ -19,7 +19,7 @@ from skmaxent._estimators._removed_parameters import REMOVED_PARAMETERS, Removed
 from skmaxent._input._settings import warn_of_groups_without_l1
 from skmaxent._model_selection._chosen_penalty import ChosenPenalty
 from skmaxent._model_selection._dask_folds import FoldsInChunks
-from skmaxent._model_selection._folds import Fold, FoldOptions, Folds, Job
+from skmaxent._model_selection._folds import Fold, FoldOptions, Folds, Job, zeros_of_folds
 from skmaxent._model_selection._folds_in_memory import FoldsInMemory
 from skmaxent._model_selection._left_out_rows import LOO, LeftOutRows
 from skmaxent._model_selection._metadata import routed_metadata
@@ -393,6 +393,11 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
             self.Cs_ = folds.grid(models, grid.values)
         else:
             self.Cs_ = grid.Cs(self._total_weight)
+        # Paths that are too large are an error before the first fit.
+        shape = folds.n_folds, len(models), len(self.Cs_)
+        n_logits = 1 if len(folds.classes) == 2 else len(folds.classes)
+        dtype = np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64
+        zeros_of_folds(shape, n_logits, self.n_features_in_ + self.fit_intercept, dtype)
         n_paths = folds.n_folds * len(models)
         n_subtasks = n_paths + (bool(self.refit) and not is_loo)
         task = Task.of_fit(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 from sklearn.utils import Bunch
 
 from skmaxent._callbacks import Task
@@ -19,6 +19,7 @@ from skmaxent._model._prediction import absent_logit, log_softmax
 from skmaxent._model_selection._maxent_path import MaxentPath, path_at
 from skmaxent._model_selection._path import fit_path
 from skmaxent._model_selection._penalty_grid import PenaltyGrid
+from skmaxent._storage._arrays import zeros_of_paths
 from skmaxent._storage._device_array import on_host
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
@@ -244,6 +245,18 @@ def warn_of_absent_classes(folds: Folds) -> None:
             )
 
 
+def zeros_of_folds(
+    shape: tuple[int, ...], n_logits: int, n_columns: int, dtype: DTypeLike
+) -> Array:
+    """Return zeros for the coefficients of all paths, (*shape, n_logits, n_columns).
+
+    `shape` is (n_folds, n_l1_ratios, n_Cs). MemoryError is raised if the array is too large. Zeros
+    that stay take no memory, so that the coefficients of a lasso take little.
+    """
+    what = "folds x l1_ratios x Cs x rows of coef_ x features and intercept"
+    return zeros_of_paths((*shape, n_logits, n_columns), dtype, what)
+
+
 def stacked_paths(found: list[Fold], shape: tuple[int, ...], *, with_intercept: bool) -> Array:
     """Return the coefficients of all paths as an array, with the intercepts in the last column.
 
@@ -251,8 +264,7 @@ def stacked_paths(found: list[Fold], shape: tuple[int, ...], *, with_intercept: 
     the result is (*shape, n_logits, n_features), with one more column for intercepts.
     """
     first = found[0].path.coefs
-    # Memory of zeros is taken when another number is written: paths of a lasso take little.
-    paths = np.zeros((*shape, first.shape[1], first.shape[2] + with_intercept), first.dtype)
+    paths = zeros_of_folds(shape, first.shape[1], first.shape[2] + with_intercept, first.dtype)
     for path, result in zip(paths.reshape(-1, *paths.shape[2:]), found, strict=True):
         coefs = result.path.coefs
         if 2 * np.count_nonzero(coefs) > coefs.size:

@@ -26,6 +26,7 @@ from skmaxent._model_selection._penalty_grid import DEFAULT_N_CS, PenaltyGrid
 from skmaxent._model_selection._score_accuracy import ScoreAccuracy
 from skmaxent._sklearn import check_parameters
 from skmaxent._solvers import PredictedPath, Solution
+from skmaxent._storage._arrays import zeros_of_paths
 from skmaxent._storage._cluster import forgetting_on_failure
 from skmaxent._storage._vectors import nonzero_columns
 from skmaxent._typing import Array
@@ -297,11 +298,16 @@ def _empty_path(
     else:
         Cs = grid.Cs(total_weight)
     n, (n_logits, n_features), dtype = len(Cs), training.shape, training.dtype
-    # Pages of zeros that nobody writes to take no memory.
+    what = "Cs x rows of coef_ x features"
+    # Without L1, only the coefficients of constant columns are zero.
+    n_written = 0 if l1_ratio else n * n_logits * int(training.problem.varying.sum())
     arrays = [
-        np.zeros(shape, dtype)
+        zeros
         for _ in range(2 if relax else 1)
-        for shape in ((n, n_logits, n_features), (n, n_logits))
+        for zeros in (
+            zeros_of_paths((n, n_logits, n_features), dtype, what, n_written),
+            np.zeros((n, n_logits), dtype),
+        )
     ]
     return MaxentPath(
         Cs,

@@ -214,12 +214,8 @@ class PathDisplay:
         check_count("n_labels", n_labels, 0)
         values, what = self._values_and_label(class_label)
         order = np.argsort(self.path.Cs)
-        order = order[np.isfinite(self.path.Cs[order])]  # a logarithmic axis cannot show infinity
-        if not len(order):
-            raise ValueError(
-                f"the path has no finite C to draw, found Cs={self.path.Cs.tolist()}; expected "
-                "one or more finite Cs."
-            )
+        _check_finite_C(self.path.Cs, "the path")
+        order = order[np.isfinite(self.path.Cs[order])]
         Cs, values = self.path.Cs[order], values[order]
         at = len(Cs) - 1
         if self.C is not None and np.isfinite(self.C):
@@ -368,6 +364,8 @@ class CVCurveDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+        ValueError
+            If no C of the estimator is finite.
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         """
@@ -392,7 +390,10 @@ class CVCurveDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+        ValueError
+            If no C of the estimator is finite.
         """
+        _check_finite_C(self.estimator.Cs_, "the estimator")
         ax = new_axes(ax, type(self).__name__)
         frame = self.estimator.cv_results_frame()
         if "gamma" in frame:
@@ -431,9 +432,19 @@ class CVCurveDisplay:
         ax.set_xlabel("C (weaker penalty to the right)")
         named = "neg_log_loss" if cv.scoring is None else cv.scoring
         ax.set_ylabel(named if isinstance(named, str) else "score", **LITERAL_TEXT)
-        ax.legend(fontsize="small")
+        if ax.get_legend_handles_labels()[0]:  # nothing has a label if the chosen C is infinite
+            ax.legend(fontsize="small")
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+
+def _check_finite_C(Cs: Array, owner: str) -> None:
+    """Raise ValueError if no C of `owner` is finite: a logarithmic axis cannot show infinity."""
+    if not np.isfinite(Cs).any():
+        raise ValueError(
+            f"{owner} has no finite C to draw, found Cs={Cs.tolist()}; expected one or more finite "
+            "Cs."
+        )
 
 
 def _mark_C(ax: Axes, C: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from functools import cache
 from pathlib import Path
@@ -51,11 +52,46 @@ def memory_bytes() -> float:
 
 
 def check_coefficients_fit(n_rows: int, n_features: int) -> None:
-    """Raise MemoryError if float64 coefficients (n_rows, n_features) exceed the memory."""
-    needed = 8 * n_rows * n_features
+    """Raise MemoryError if the coefficients of a fit, (n_rows, n_features), exceed the memory.
+
+    Each fit also has the mean and the scale of each column, so that these count too.
+    """
+    needed = 8 * (n_rows + 2) * n_features
     if needed > memory_bytes():
         raise MemoryError(
-            f"X has {n_features:,} columns, whose {n_rows} x {n_features:,} coefficients need "
-            f"{needed:,} bytes; this process may use {int(memory_bytes()):,} bytes of memory. Hash "
-            "the features to fewer columns, or remove columns without entries."
+            f"X has {n_features:,} columns, whose {n_rows} x {n_features:,} coefficients, means "
+            f"and scales need {needed:,} bytes; this process may use {int(memory_bytes()):,} bytes "
+            "of memory. Hash the features to fewer columns, or remove columns without entries."
         )
+
+
+def zeros_of_paths(
+    shape: tuple[int, ...], dtype: DTypeLike, what: str, n_written: int = 0
+) -> Array:
+    """Return zeros for the coefficients of paths; raise MemoryError if they exceed the memory.
+
+    Pages of zeros that nobody writes to take no memory, so that an array may be larger than the
+    memory if most of its coefficients stay zero. The operating system limits the size of such an
+    array.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    dtype : dtype
+    what : str
+        The numbers that `shape` consists of, for the error.
+    n_written : int, default=0
+        How many of the coefficients will certainly not stay zero.
+    """
+    size = np.dtype(dtype).itemsize
+    try:
+        if n_written * size > memory_bytes():
+            raise MemoryError
+        return np.zeros(shape, dtype)
+    except (MemoryError, ValueError) as error:  # ValueError: more bytes than an index counts
+        needed = (n_written or math.prod(shape)) * size
+        raise MemoryError(
+            f"the coefficients of the paths, {' x '.join(f'{n:,}' for n in shape)} ({what}), need "
+            f"{needed:,} bytes; this process may use {int(memory_bytes()):,} bytes of memory. Give "
+            "fewer Cs, hash the features to fewer columns, or remove columns without entries."
+        ) from error

@@ -225,6 +225,21 @@ def test_a_path_that_reaches_no_penalty_at_all():
     assert {text.get_text() for text in display.ax_.texts} == set(FEW.columns)
 
 
+def test_scores_at_no_penalty_alone_cannot_be_drawn():
+    model = MaxentClassifierCV(Cs=[np.inf], cv=2).fit(FEW, y)
+    with pytest.raises(ValueError, match=r"no finite C to draw, found Cs=\[inf\]"):
+        CVCurveDisplay.from_estimator(model)
+    with pytest.raises(ValueError, match=r"no finite C to draw, found Cs=\[inf\]"):
+        PathDisplay.from_estimator(model, FEW, y)
+
+
+def test_scores_of_which_that_without_penalty_is_the_best():
+    model = MaxentClassifierCV(Cs=[1e-6, np.inf], cv=2, selection="best").fit(FEW, y)
+    display = CVCurveDisplay.from_estimator(model)
+    drawn(display)
+    np.testing.assert_allclose(display.lines_[0].get_xdata(), [1e-6])
+
+
 def test_an_interval_that_does_not_hold_its_estimate_is_drawn_where_it_is():
     table = pd.DataFrame(
         {"coef": [1.0, 2.0], "std_err": [0.5, 0.5], "lower": [1.2, 0.0], "upper": [3.0, 1.5]},
