@@ -27,7 +27,7 @@ from skmaxent._solvers._row_space import InverseCurvature, RowSpaceSystem
 from skmaxent._typing import Array
 
 # Most rows times logits, most entries of X, and most multiplications for a linear system.
-MAX_ROWS, MAX_ENTRIES, MAX_STEP_WORK = 2500, 5_000_000, 5e9
+MAX_ROWS, MAX_ENTRIES, MAX_STEP_WORK = 2500, 5_000_000, 2e10
 # Penalties are strong that exceed the gradient at zero, divided by this number.
 STRONG_SHARE = 10.0
 # Systems of so few rows cost little; with more, columns are correlated from this concentration on.
@@ -42,7 +42,7 @@ ACCURACY, ZERO = 1e-9, 3.0
 # z moves at most this share of the way to the surface of the unit ball.
 TO_SURFACE = 0.3
 # A step is halved until F falls by this share of the prediction, or the step is this short.
-ARMIJO, SHORTEST = 1e-4, 1e-8
+ARMIJO, SHORTEST = 1e-2, 1e-8
 # Columns that contribute less than this to the trace of the linear system are left out of it.
 NEGLIGIBLE = 1e-3
 # Curvature of the penalty of columns without any, relative to that of the loss.
