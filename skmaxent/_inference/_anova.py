@@ -59,7 +59,7 @@ def anova(
 
     def positions(term: Term) -> set[int]:
         """Return the positions of the columns of a term."""
-        return {names.position(column) for column in term.columns}
+        return {names.of_feature(column) for column in term.columns}
 
     tests: list[tuple[str, float, int]] = []
     for term in terms:

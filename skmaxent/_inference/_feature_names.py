@@ -90,11 +90,23 @@ class FeatureNames:
                 f"{name!r} is the name of a column and of a term with the columns "
                 f"{list(columns)}: give the term another name by terms= of skmaxent.infer."
             )
-        return [self.position(column) for column in columns]
+        return [self.of_feature(column) for column in columns]
 
-    def position(self, name: str) -> int:
-        """Return the position of a column; raise ValueError unless one column has this name."""
-        count = self.columns.count(name)
+    def of_feature(self, name: str) -> int:
+        """Return the position of a feature, which may have the name "Intercept".
+
+        ValueError is raised unless one feature has this name.
+        """
+        return self.position(name, self.features)
+
+    def position(self, name: str, among: list[str] | None = None) -> int:
+        """Return the position of a column; raise ValueError unless one column has this name.
+
+        `among` are the names of the first columns, if the column is one of them; by default, the
+        names of all.
+        """
+        known = self.columns if among is None else among
+        count = known.count(name)
         if not count:
             terms = [] if self.groups is None else [*self.groups.names]
             terms = [term for term in terms if term not in self.columns]
@@ -107,7 +119,7 @@ class FeatureNames:
                 f"{count} columns are called {name!r}: rename the features, or leave features "
                 "out, which gives all columns in their order."
             )
-        return self.columns.index(name)
+        return known.index(name)
 
     def in_model(self, positions: Sequence[int]) -> list[int]:
         """Return, for positions in `columns`, those among all columns of the model."""

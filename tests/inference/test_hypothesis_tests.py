@@ -62,6 +62,8 @@ def test_a_feature_may_be_called_intercept():
     assert results.wald_test().index.tolist() == ["a", "Intercept", "Intercept"]
     assert results.likelihood_ratio_test().index.tolist() == ["a", "Intercept"]
     renamed = infer(both.rename(columns={"Intercept": "z"}), y)
+    for test in ("lr", "wald"):
+        np.testing.assert_array_equal(results.anova(test=test), renamed.anova(test=test))
     np.testing.assert_allclose(results.wald_test(), renamed.wald_test())
     np.testing.assert_allclose(results.summary(adjust="holm"), renamed.summary(adjust="holm"))
     np.testing.assert_allclose(results.profile_conf_int(), renamed.profile_conf_int())
