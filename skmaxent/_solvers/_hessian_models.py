@@ -124,14 +124,7 @@ class RowSpaceModel(HessianModel):
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
         free = tangent.free & (self.diagonal > 0.0)
         if self._last is None or not are_same(self._last[0], tangent):
-            D = np.maximum(tangent.diagonal, LEAST_DIAGONAL * self.diagonal)
-            is_tall = int(free.sum()) <= self._roots[0].size
-            self._last = (
-                tangent,
-                self._among_coefficients(free, D, tangent)
-                if is_tall
-                else RowSpaceSystem(self._X, self._roots, inverse_curvature(free, D, tangent)),
-            )
+            self._last = tangent, self._system(free, tangent)
         system = self._last[1]
         if isinstance(system, RowSpaceSystem):
             return system.solve(rhs)
@@ -143,6 +136,13 @@ class RowSpaceModel(HessianModel):
         k, j = np.nonzero(members)
         B = (self._roots[:, k] * self._X[j]).transpose(0, 2, 1).reshape(-1, len(k))
         return np.asarray(B.T @ B)
+
+    def _system(self, free: NDArray[np.bool_], tangent: Tangent) -> Array | RowSpaceSystem:
+        """Return a Cholesky factor for the free coefficients (R, width), or one for the rows."""
+        D = np.maximum(tangent.diagonal, LEAST_DIAGONAL * self.diagonal)
+        if int(free.sum()) <= self._roots[0].size:
+            return self._among_coefficients(free, D, tangent)
+        return RowSpaceSystem(self._X, self._roots, inverse_curvature(free, D, tangent))
 
     def _among_coefficients(self, free: Array, D: Array, tangent: Tangent) -> Array:
         """Return the Cholesky factor of BᵀB + D for the free coefficients (R, width).

@@ -88,6 +88,8 @@ def _concentration(objective: MultinomialObjective) -> float:
 def start_by_smoothing(point: Point, penalty: Penalty, max_steps: int) -> Point:
     """Return a point near the optimum, by Newton's method for the smoothed penalty.
 
+    It is `point` itself if the search finds none that is lower, for lack of precision.
+
     Parameters
     ----------
     point : Point
@@ -101,7 +103,10 @@ def start_by_smoothing(point: Point, penalty: Penalty, max_steps: int) -> Point:
     for _ in range(max_steps):
         if not search.step():
             break
-    return point.objective.at(np.asfortranarray(penalty.recentre(search.with_zeros())))
+    theta = np.asfortranarray(penalty.recentre(search.with_zeros()))
+    found = point.objective.at(theta)
+    before, after = (start.loss + penalty.value(start.theta) for start in (point, found))
+    return found if after < before else point
 
 
 class _Loss(NamedTuple):
