@@ -29,11 +29,11 @@ from skmaxent._existence import CLOSE_TO_OPTIMUM, Watch
 from skmaxent._objective._kernel_context import Probabilities
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers._precise_rows import (
-    curvature_deviations,
     curvature_sums,
     in_slices,
     loss_changes,
     loss_derivatives,
+    squared_deviations,
 )
 from skmaxent._solvers._preconditioner_choice import ASSEMBLED_SIZE
 from skmaxent._solvers._preconditioners import n_free_parameters
@@ -52,8 +52,9 @@ CHEAP_WORK = 20_000_000
 MAX_WORK = 50_000_000_000
 # If logits, or the terms that cancel in them, exceed this, other solvers may be inaccurate.
 LARGE_LOGITS = 1e4
-# A column gets a new centre if its weighted mean is this many times its weighted deviation.
-OFF_CENTRE = 100.0
+# A column gets a new centre if its weighted mean is this many times its weighted deviation, and all
+# get new scales if their weighted deviations differ by more than OFF_SCALE.
+OFF_CENTRE, OFF_SCALE = 100.0, 100.0
 # A step is accepted if the decrease of F is at least this share of the predicted one.
 LEAST_RATIO = 1e-4
 # The squares of numbers above this do not underflow.
@@ -119,6 +120,8 @@ class PreciseEvaluation(NamedTuple):
         The Hessian of the loss in reference coding.
     most : ndarray of shape (d + 1,)
         An upper bound of the curvature of the loss for a coefficient of each column.
+    squares : ndarray of shape (d + 1,)
+        The mean square of each column, with the weights of the scales; see `recentre`.
     curvature : float
         The mean over the rows of Σ_k p_k (1 - p_k), for the probabilities p: R times the mean
         curvature of the loss for a coefficient of a column whose weighted mean square is one.
@@ -130,6 +133,7 @@ class PreciseEvaluation(NamedTuple):
     gradient: Array
     hessian: Array
     most: Array
+    squares: Array
     curvature: float
 
 
@@ -172,7 +176,7 @@ class PreciseObjective:
     def at(self, theta: Array) -> PreciseEvaluation:
         """Evaluate the objective at θ."""
         objective = self.objective
-        loss, magnitude, gradient, hessian, most, curvature = self._sums(loss_derivatives, theta)
+        loss, magnitude, gradient, hessian, *others = self._sums(loss_derivatives, theta)
         objective.counter.gradients += 1
         total = objective.total_weight
         gradient, hessian = gradient / total, hessian / total
@@ -180,14 +184,16 @@ class PreciseObjective:
         gradient[:, :-1] += strength * coef
         loss = float(loss) / total
         value = loss + 0.5 * float(np.sum(strength * coef**2))
+        most, squares, curvature = (sums / total for sums in others)
         return PreciseEvaluation(
             loss,
             float(magnitude) / total,
             value,
             gradient,
             hessian,
-            most / total,
-            float(curvature) / total,
+            most,
+            squares,
+            float(curvature),
         )
 
     def change(self, theta: Array, step: Array) -> tuple[float, float]:
@@ -217,9 +223,21 @@ class PreciseObjective:
         variance = square - mean**2
         return bool((self.columns.varying & (mean**2 > OFF_CENTRE**2 * variance)).any())
 
+    def is_off_scale(self, squares: Array) -> bool:
+        """Return whether the scales of the columns no longer suit.
+
+        `recentre` makes the mean squares of all columns about equal. They do not stay so if a row
+        gains or loses much of its curvature, and a column is zero in the other rows. Mean squares
+        of zero do not count. `squares` is the attribute of a `PreciseEvaluation`.
+        """
+        used = np.append(self.columns.varying, self.objective.fit_intercept) & (squares > 0.0)
+        sizes = squares[used]
+        return bool(len(sizes) and sizes.max() > OFF_SCALE**2 * sizes.min())
+
     def recentre(self, theta: Array) -> Array:
         """Replace the centres and scales in `columns` by moments weighted by the curvature at θ.
 
+        For scales, rows with large residuals have these as weights, see `importance`.
         Returned is θ for the new columns. If the moments are not finite, or no row has curvature,
         nothing changes.
         """
@@ -230,8 +248,14 @@ class PreciseObjective:
         if not (total > SQUARABLE and np.isfinite(sums).all()):
             return theta
         mean = sums / total if self.objective.fit_intercept else np.zeros_like(sums)
-        (sizes,) = blocks.map_reduce(curvature_deviations, likelihood, coef, intercept, mean)
-        sizes = sizes / total
+        # With mean absolute deviations, a column that varies in a single row of hardly any weight
+        # would get so small a scale that the curvature of its coefficients would exceed all others.
+        # Squares in units of the objective do not overflow.
+        units = self.objective.scale
+        squares, weight = blocks.map_reduce(
+            squared_deviations, likelihood, coef, intercept, mean, units
+        )
+        sizes = units * np.sqrt(squares / weight)
         good = self.columns.varying & (sizes > SQUARABLE) & np.isfinite(sizes) & np.isfinite(mean)
         center, scale = np.where(good, mean, before.center), np.where(good, sizes, before.scale)
         self.columns = replace(before, center=center, scale=scale)

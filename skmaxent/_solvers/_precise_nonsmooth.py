@@ -177,15 +177,21 @@ class _Search:
         self._evaluate(self._loss.recentre(theta))
 
     def _enter(self, theta: Array) -> None:
-        """Move to θ, and replace the columns if their centres no longer suit."""
+        """Move to θ, and replace the columns if their centres or scales no longer suit."""
         self._evaluate(theta)
-        if self._loss.is_off_centre(self.state.hessian):
+        state, loss = self.state, self._loss
+        if loss.is_off_centre(state.hessian) or loss.is_off_scale(state.squares):
             self._evaluate(self._loss.recentre(self.theta))
 
     def _evaluate(self, theta: Array) -> None:
-        """Move to θ, projected onto the bounds, and evaluate the loss there."""
+        """Move to θ, projected onto the bounds, and evaluate the loss there.
+
+        θ is projected before it is centred too: a column beyond the bounds would be shifted as a
+        whole, which is another point than the projection that `_change` evaluates.
+        """
         self.penalty = self._problem.penalty_for(self._loss.columns.scale)
-        self.theta = self.penalty.project(self.penalty.recentre(theta))
+        inside = self.penalty.project(theta)
+        self.theta = self.penalty.project(self.penalty.recentre(inside))
         self.state = self._loss.at(self.theta)
 
     @property
@@ -202,11 +208,12 @@ class _Search:
     def mean_curvature(self) -> float:
         """The mean curvature of the loss for a coefficient of a column of unit size.
 
-        The mean of the diagonal of the Hessian may be far larger. Columns are scaled by mean
-        absolute deviations under the curvature of the rows. A column that varies only in rows of
-        hardly any curvature has a tiny scale, and all the more curvature after that.
+        The mean of the diagonal of a model may be far larger, because of upper bounds for logits
+        that have lost their curvature. If all rows are saturated, the curvature is zero, and its
+        upper bound takes its place.
         """
-        return self.state.curvature / len(self.theta)
+        curvature = self.state.curvature / len(self.theta)
+        return curvature if curvature > 0.0 else float(self.state.most.mean())
 
     def model(self) -> DenseModel:
         """Return the quadratic model of the loss at θ, with the Hessian of all rows."""
@@ -230,7 +237,7 @@ class _Search:
         `damping` times the mean curvature is added to the model.
         """
         if damping > 0.0:
-            model = DampedModel(model, damping * float(model.diagonal.mean()))
+            model = DampedModel(model, damping * self.mean_curvature)
         gradient = self.state.gradient
         found = minimise_model(model, gradient, self.theta, self.penalty)
         found = exact_minimum(found, model, gradient, self.theta, self.penalty)
@@ -276,10 +283,18 @@ class _Search:
             found = self.minimum(model, damping)
 
     def _go(self, step: Array) -> bool:
-        """Make a step (R, d + 1), and return whether F is lower at its rounded end."""
+        """Make a step (R, d + 1), and return whether F is lower at its rounded end.
+
+        If F is higher there, θ stays.
+        """
         before = self.value
+        columns, theta, state, penalty = self._loss.columns, self.theta, self.state, self.penalty
         self._enter(self.theta + step)
-        return self.value < before
+        if self.value <= before:
+            return self.value < before
+        self._loss.columns = columns
+        self.theta, self.state, self.penalty = theta, state, penalty
+        return False
 
     def _reach(self, found: Minimum) -> float:
         """Return the share to make of the step to a minimum.

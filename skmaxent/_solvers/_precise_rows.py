@@ -130,14 +130,24 @@ def curvature_roots(likelihood: Likelihood, P: Array, C: Array) -> Array:
     return root
 
 
+def importance(P: Array, C: Array, residual: Array) -> Array:
+    """Return what rows count for the scales of columns, (rows,), apart from their weights.
+
+    This is their curvature, and their residual if it is larger: a row with a probability of 1 for
+    a wrong class has no curvature, but steps along its columns must not be far too long.
+    P, C (R, rows) are those of `loss_of_rows`, and `residual` is P minus targets.
+    """
+    return np.asarray(np.maximum(P * C, np.abs(residual)).sum(axis=0))
+
+
 def loss_derivatives(
     likelihood: Likelihood, columns: Array, T: Array, weights: Array, Z: Array
 ) -> KernelResult:
     """Return the weighted sums over rows that `PreciseEvaluation` holds, without the ridge.
 
-    They are the loss, its absolute terms, the gradient, the Hessian, the bound of its diagonal and
-    the curvature.
-    `weights` (rows,) are those of the rows.
+    They are the loss, its absolute terms, the gradient, the Hessian, the bound of its diagonal, the
+    squares of the columns weighted by `importance`, and the curvature. `weights` (rows,) are those
+    of the rows.
     """
     P, C, losses = loss_of_rows(likelihood, Z, T)
     residual = P * (1.0 - T) - T * C
@@ -151,10 +161,12 @@ def loss_derivatives(
             H[m, :, k, :] = H[k, :, m, :].T
     if not columns[-1].any():  # no intercept
         H[np.arange(r), -1, np.arange(r), -1] = 1.0
+    squares = np.square(columns)
+    used = squares @ (importance(P, C, residual) * weights)
     residual *= weights
-    most = 0.5 * (np.square(columns) @ weights)
+    most = 0.5 * (squares @ weights)
     curvature = np.einsum("km,km,m->", P, C, weights)
-    return losses @ weights, magnitude @ weights, residual @ columns.T, H, most, curvature
+    return losses @ weights, magnitude @ weights, residual @ columns.T, H, most, used, curvature
 
 
 def loss_changes(
@@ -178,32 +190,35 @@ def loss_changes(
     return change @ weights, np.abs(change) @ weights
 
 
-def _curvature_weights(
+def _raw_rows(
     block: Block, likelihood: Likelihood, coef: Array, intercept: Array
-) -> tuple[Array, Array]:
-    """Return the dense rows of a block, and their curvatures Σ_k p_k (1 - p_k) times weights.
+) -> tuple[Array, Array, Array, Array]:
+    """Return the dense rows of a block, their P and C (see `loss_of_rows`), and their weights.
 
-    The curvatures are those at coefficients `coef` (R, d) and intercepts (R,) of the columns of X.
+    Probabilities are those at coefficients `coef` (R, d) and intercepts (R,) of the columns of X.
     """
     X = block.dense()
     Z = coef @ X.T + intercept[:, None]
     if block.offset is not None:
         Z += block.offset.T
     P, C, _ = loss_of_rows(likelihood, Z, np.zeros_like(Z))
-    return X, np.einsum("km,km->m", P, C) * block.weights_or_ones()
+    return X, P, C, block.weights_or_ones()
 
 
 def curvature_sums(
     block: Block, likelihood: Likelihood, coef: Array, intercept: Array
 ) -> KernelResult:
     """Return the sum of rows weighted by their curvature, (d,), and the sum of these weights."""
-    X, weights = _curvature_weights(block, likelihood, coef, intercept)
+    X, P, C, weights = _raw_rows(block, likelihood, coef, intercept)
+    weights = np.einsum("km,km->m", P, C) * weights
     return weights @ X, weights.sum()
 
 
-def curvature_deviations(
-    block: Block, likelihood: Likelihood, coef: Array, intercept: Array, mean: Array
+def squared_deviations(
+    block: Block, likelihood: Likelihood, coef: Array, intercept: Array, mean: Array, scale: Array
 ) -> KernelResult:
-    """Return the sums of |x - mean|, weighted by the curvature of the rows, (d,)."""
-    X, weights = _curvature_weights(block, likelihood, coef, intercept)
-    return (weights @ np.abs(X - mean),)
+    """Return the sums of ((x - mean)/scale)² weighted by `importance`, (d,), and of the weights."""
+    X, P, C, weights = _raw_rows(block, likelihood, coef, intercept)
+    targets = likelihood.dense_targets(block.targets)
+    weights = importance(P, C, P * (1.0 - targets) - targets * C) * weights
+    return weights @ np.square((X - mean) / scale), weights.sum()
