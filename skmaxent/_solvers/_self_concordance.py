@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skmaxent._objective._elementwise_penalty import Elementwise
-from skmaxent._objective._objective import Point
+from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Penalty, Ridge
 from skmaxent._solvers._conjugate_gradients import Step, conjugate_gradients
 from skmaxent._solvers._hessian_bounds import (
@@ -103,7 +103,7 @@ def self_concordance_bound(
     least_bound : float, default=TIGHT
     """
     ridge = _least_ridge(penalty)
-    if not affords_bound(point.objective, ridge):
+    if not affords_bound(point.objective, ridge) or _is_flat(point.objective, penalty, ridge):
         return np.inf
     varying = point.objective.varying
     gradient, shifts = _without_shifts(point, value, penalty)
@@ -224,6 +224,18 @@ def _least_ridge(penalty: Ridge | Penalty) -> Array:
     if isinstance(penalty, Ridge):
         return penalty.strength
     return np.asarray(penalty.ridge.min(axis=0)[:-1])
+
+
+def _is_flat(objective: MultinomialObjective, penalty: Ridge | Penalty, ridge: Array) -> bool:
+    """Return whether more columns than rows have an L1 penalty and no ridge.
+
+    Every M is then zero in directions in which only the L1 penalty changes, and its subgradients
+    are not zero there, except at the optimum itself.
+    """
+    if isinstance(penalty, Ridge):
+        return False
+    has_l1_alone = np.all(penalty.l1 > 0.0, axis=0)[:-1] & (ridge == 0.0) & objective.varying
+    return int(np.count_nonzero(has_l1_alone)) > objective.blocks.n_samples
 
 
 def _bound_within(
