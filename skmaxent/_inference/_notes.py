@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from skmaxent._existence import Watch
+from skmaxent._existence import MINIMUM_EXISTS, Watch
 from skmaxent._leverage._distance_to_optimum import (
     largest_distance,
     notes_if_far,
@@ -48,8 +48,9 @@ def notes_at_optimum(
         Number of observations.
     """
     largest = largest_distance(point, terms, gap, total)
-    # The gap is that of the fit, which had other rows if the distance is too large.
-    if not are_separated(point, terms, gap if distance <= largest else 1.0):
+    if gap < MINIMUM_EXISTS and distance <= largest:
+        return ()  # the gap of a fit is 1 if it is proved that the classes are separated
+    if not are_separated(point, terms):
         return notes_if_far(distance, largest)
     note = (
         "The classes are separated: some coefficients have no finite estimates, and their standard "
@@ -59,7 +60,7 @@ def notes_at_optimum(
     return (note,)
 
 
-def are_separated(point: Point, terms: PenaltyTerms, gap: float = 1.0) -> bool:
+def are_separated(point: Point, terms: PenaltyTerms) -> bool:
     """Return whether it is proved that some coefficients have no finite estimates.
 
     Coefficients without a penalty, also if that is so for some classes only, may be separated.
@@ -70,13 +71,10 @@ def are_separated(point: Point, terms: PenaltyTerms, gap: float = 1.0) -> bool:
         The loss at the coefficients.
     terms : PenaltyTerms
         The penalty of the coefficients of standardised columns.
-    gap : float, default=1.0
-        A bound on (F - F*)/F at the point. A small one may prove that an optimum exists, so that
-        nothing is separated and nothing is searched.
     """
     objective = point.objective.with_penalty(Ridge(np.zeros(point.theta.shape[1] - 1)))
     watch = Watch(objective, *terms.whole_penalty().unbounded_signs if terms.ridge.any() else ())
-    return watch.kind_at_end(point.theta, point.loss, gap) is not None
+    return watch.kind_at_end(point.theta, point.loss, 1.0) is not None
 
 
 def cautions_of_size(n_columns: int, n_obs: float) -> tuple[str, ...]:

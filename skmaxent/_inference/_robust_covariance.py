@@ -54,8 +54,8 @@ def dependent_columns(
     advice = "give them a positive penalty_factor" if is_penalised else "use a finite C"
     return NoCovariance(
         f"the coefficients have no covariance: {known} are constant or combinations of other "
-        "features, or all rows are certain of their classes. Remove such features, or "
-        f"{advice}."
+        "features, or all rows that determine them are certain of their classes. Remove such "
+        f"features, or {advice}."
     )
 
 
