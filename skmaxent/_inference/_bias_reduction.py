@@ -42,6 +42,9 @@ AT_MAXIMUM = 1e-3
 GAIN_PER_DISTANCE = 100.0
 # With fewer rows than this, the search for other maxima uses all starts.
 FEW_ROWS = 1000.0
+# With fewer rows for each coefficient, the maximum-likelihood estimates are known to be far from
+# normal (Peduzzi et al. 1996, J. Clin. Epidemiol. 49, 1373-1379), and more maxima are searched for.
+ROWS_PER_COEFFICIENT = 10.0
 # A search joins an earlier one if its next point is nearer to a point of the earlier search than
 # this share of the length of the step.
 JOINED = 0.1
@@ -58,10 +61,10 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
     maxima, so that further searches start from the coefficients of a weak ridge, which are about as
     large as the data allow, and, with fewer than `FEW_ROWS` rows, from a maximum under a much
     weaker prior, and with short steps again from the model without features, from the coefficients
-    of a stronger ridge, from these with the opposite sign, from zero, and from half of the best
-    coefficients so far. If the second search would join the first at once, the prior changes
-    little, and only the last two further searches are made. The penalised likelihood may have
-    maxima that no search finds.
+    of a stronger ridge, from these with the opposite sign if there are few rows for each of them,
+    from zero, and from half of the best coefficients so far. If the second search would join the
+    first at once, the prior changes little, and only the last two further searches are made. The
+    penalised likelihood may have maxima that no search finds.
 
     `problem` has no penalty or bounds. `scale` is the weights of the rows divided by the weights in
     the objective. The `value` of the result is minus the penalised log-likelihood, divided by the
@@ -87,7 +90,8 @@ def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
             maxima.search(problem.null.theta, is_steepest=True)
             strong = _ridge_minimum(problem, STRONG_RIDGE / n_rows, quiet)
             maxima.search(strong, is_steepest=True)
-            maxima.search(np.asfortranarray(-strong))
+            if n_rows < ROWS_PER_COEFFICIENT * ascents.n_coefficients:
+                maxima.search(np.asfortranarray(-strong))
             maxima.search_from_weak_prior(spread, scale)
     if has_few_rows:
         maxima.search(problem.origin(), is_steepest=True)
@@ -177,6 +181,11 @@ class _Ascents:
 
     A search ends at the distance `tol` from a maximum, in standard errors. `problem` and `scale`
     are those of `bias_reduced`.
+
+    Attributes
+    ----------
+    n_coefficients : int
+        The number of coefficients in reference coding.
     """
 
     def __init__(self, problem: Problem, tol: float, scale: float) -> None:
@@ -189,6 +198,7 @@ class _Ascents:
         if not self._free.any():
             # `penalised_likelihood` then raises the error that names the columns.
             self._free[:] = True
+        self.n_coefficients = objective.likelihood.n_free * int(self._free.sum())
         # Each maximum found, and the points of its search, (n_points, n_logits, n_features + 1).
         self._known: list[tuple[Solution, Array]] = []
 
