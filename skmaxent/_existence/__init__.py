@@ -1,6 +1,11 @@
 """Whether finite maximum-likelihood estimates exist, and whether they are unique."""
 
-from skmaxent._existence._aliased_columns import MOST_COLUMNS, Aliased, aliased_columns
+from skmaxent._existence._aliased_columns import (
+    MOST_COLUMNS,
+    Aliased,
+    aliased_columns,
+    qr_factor,
+)
 from skmaxent._existence._margins import STRICT_GAIN, RawDirection, logit_changes, rounding_scales
 from skmaxent._existence._separation import Separated, separation
 from skmaxent._existence._watch import (
@@ -22,6 +27,7 @@ __all__ = [
     "aliased_columns",
     "largest_range_of_logits",
     "logit_changes",
+    "qr_factor",
     "rounding_scales",
     "separation",
 ]

@@ -80,7 +80,7 @@ def aliased_columns(objective: MultinomialObjective) -> Aliased:
     order = np.append([d] if fit_intercept else [], np.arange(d)).astype(np.intp)
     if (size[order] > 0.0).all() and _is_regular(A[np.ix_(order, order)]):
         return none
-    R = _qr_factor(objective) * objective.standardisation.is_free
+    R = qr_factor(objective) * objective.standardisation.is_free
     # The rounding error of an entry is a share of the entry, not of its distance from the mean.
     units = np.append(objective.column_size / objective.scale, 1.0)
     n = np.sqrt(float(objective.blocks.weight_sums.n_positive))
@@ -115,7 +115,7 @@ def _is_regular(A: Array) -> bool:
     return bool(info == 0 and np.square(L.diagonal()).min() > SUSPECT_DISTANCE)
 
 
-def _qr_factor(objective: MultinomialObjective) -> Array:
+def qr_factor(objective: MultinomialObjective) -> Array:
     """Return the factor R of the QR factorisation of the standardised columns and a column of ones.
 
     R has d + 1 columns and at most as many rows. Its columns have the distances of the columns of

@@ -12,14 +12,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import qr
+from scipy.linalg import lapack, qr, solve_triangular
 
 from skmaxent._effects._delta_method import unstandardising_map
+from skmaxent._existence import MOST_COLUMNS, aliased_columns, qr_factor
 from skmaxent._leverage._inverse_hessian import cholesky_inverse
 from skmaxent._leverage._reference_coding import information
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._storage._arrays import full
+from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._storage._row_targets import are_codes
 from skmaxent._typing import Array
 
@@ -30,6 +32,9 @@ MOST_COVARIANCE_BYTES = 1 << 32
 LEAST_VARIANCE_SHARE = 1e-2
 # An information matrix with unit diagonal and a pivot of no more than this is singular.
 SINGULAR_PIVOT = 1e-11
+# If a pivot is below this, sums of products of the columns have lost half of their digits or more.
+# The columns are then orthogonalised first.
+INACCURATE_PIVOT = 1e-8
 # A matrix of n rows with unit diagonal has eigenvalues of zero where they are below this times n
 # times the largest eigenvalue.
 SINGULAR_COVARIANCE = 1e-14
@@ -139,6 +144,40 @@ def inverse(H: Array, width: int) -> Array:
         columns = order[small] if small.any() else order[-1:]
         raise SingularInformation(np.unique(columns % width))
     return np.asarray(V / np.multiply.outer(size, size))
+
+
+def inverse_at(point: Point, H: Array) -> Array:
+    """Return the inverse of the information H of a point, also if columns are nearly collinear.
+
+    Sums of products of columns at a relative distance δ from the span of others have a relative
+    error of 1e-16/δ². Below `INACCURATE_PIVOT`, the columns are therefore orthogonalised by a QR
+    factorisation X = Q R of the rows, whose error is 1e-16/δ, and the information is computed for
+    the columns of Q. Raises SingularInformation if columns are aliased.
+    """
+    objective = point.objective
+    d = objective.blocks.n_features
+    width = d + objective.fit_intercept
+    size = np.sqrt(np.maximum(H.diagonal(), 0.0))
+    is_readable = isinstance(objective.blocks, RowBlocks) and d <= MOST_COLUMNS
+    if not (is_readable and (size > 0.0).all()):
+        return inverse(H, width)
+    L, info = lapack.dpotrf(H / np.multiply.outer(size, size), lower=1)
+    if info == 0 and np.square(L.diagonal()).min() > INACCURATE_PIVOT:
+        return inverse(H, width)
+    aliased = aliased_columns(objective).columns
+    if len(aliased):
+        raise SingularInformation(aliased)
+    R = qr_factor(objective)[:width, :width]
+    if len(R) < width or not R.diagonal().all():
+        return inverse(H, width)
+    combinations = np.eye(d + 1)
+    combinations[:width, :width] = solve_triangular(R, np.eye(width), trans="T")
+    try:
+        V = inverse(information(point, combinations=combinations), width)
+    except SingularInformation:  # its columns are not those of X
+        return inverse(H, width)
+    back = np.kron(np.eye(len(H) // width), combinations[:width, :width].T)
+    return np.asarray(back @ V @ back.T)
 
 
 def complement(vector: Array) -> Array:

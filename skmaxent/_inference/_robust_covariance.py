@@ -124,7 +124,11 @@ def covariance_at(
         ridge = training.problem.terms.ridge
         H = H + _reference_coding.ridge_information(ridge, n_classes, fit_intercept)
     try:
-        V = _covariance.inverse(H, width) / training.total_weight
+        # Products of scores would need orthogonalised columns too. In float32, what tells nearly
+        # collinear columns apart is rounding.
+        is_plain = kind.cov_type == "nonrobust" and estimate.coef.dtype == np.float64
+        V = _covariance.inverse_at(point, H) if is_plain else _covariance.inverse(H, width)
+        V = V / training.total_weight
     except _covariance.SingularInformation as error:
         if not estimate.is_bias_reduced and are_separated(point, training.problem.terms):
             raise separated_classes() from error

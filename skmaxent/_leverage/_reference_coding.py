@@ -21,13 +21,16 @@ def against_last(theta: Array, fit_intercept: bool) -> Array:
     return np.asarray(theta if fit_intercept else theta[:, :-1])
 
 
-def information(point: Point, dtype: DTypeLike = np.float64) -> Array:
+def information(
+    point: Point, dtype: DTypeLike = np.float64, combinations: Array | None = None
+) -> Array:
     """Return the Fisher information of the mean loss at a point, (r·width, r·width).
 
-    `dtype` is the dtype of the products over rows.
+    `dtype` is the dtype of the products over rows. `combinations`, (d + 1, d + 1), makes other
+    columns of the standardised ones, as in `Point.fisher_information`.
     """
     objective = point.objective
-    H = point.fisher_information(dtype=dtype)
+    H = point.fisher_information(dtype=dtype, combinations=combinations)
     if objective.fit_intercept:
         return H
     width = objective.blocks.n_features + 1

@@ -114,3 +114,46 @@ def test_a_class_of_next_to_no_weight_has_the_log_odds_of_its_weight(rare, expon
     clf = MaxentClassifier(solver=solver, tol=1e-10, prior_correction=[0.3, 0.7])
     clf.fit(np.ones((40, 1)), y, weights)
     np.testing.assert_allclose(clf.intercept_, np.log(0.7 / 0.3), rtol=1e-8)
+
+
+def by_orthogonal_columns(D, y):
+    """Coefficients and standard errors of two classes, by Newton's method on the columns of Q."""
+    Q, R = np.linalg.qr(D)
+    gamma = np.zeros(D.shape[1])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-Q @ gamma))
+        H = (Q * (p * (1 - p))[:, None]).T @ Q
+        gamma += np.linalg.solve(H, Q.T @ (y - p))
+    T = np.linalg.inv(R)
+    return T @ gamma, np.sqrt((T @ np.linalg.inv(H) @ T.T).diagonal())
+
+
+@pytest.mark.parametrize("distance", [1e-3, 1e-5, 1e-6, 1e-7])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_nearly_collinear_columns_have_their_standard_errors(distance, fit_intercept):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3))
+    X = np.column_stack([X, X[:, 0] - X[:, 1] + distance * rng.normal(size=300)])
+    y = (X[:, 0] + rng.logistic(size=300) > 0).astype(int)
+    clf = MaxentClassifier(C=np.inf, tol=1e-8, fit_intercept=fit_intercept).fit(X, y)
+    results = clf.infer(X, y)
+    D = np.column_stack([X, np.ones(300)]) if fit_intercept else X
+    coef, std_errors = by_orthogonal_columns(D, y)
+    np.testing.assert_allclose(results.std_errors[0], std_errors, rtol=1e-10 / distance)
+    np.testing.assert_allclose((results.coef[0] - coef) / std_errors, 0.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_columns_far_from_zero_without_intercept(seed):
+    # Two functions of the year, whose combination is nearly lost beside their lengths, and an
+    # aliased column: only this one is left out, and the others have their standard errors.
+    rng = np.random.default_rng(seed)
+    year, age = rng.integers(1990, 2020, 200), rng.integers(20, 70, 200)
+    X = np.column_stack([year, age, 10 * year + 3, rng.integers(0, 9, 200), year - age]) * 0.1
+    y = ((year - 2005) / 10 + rng.logistic(size=200) > 0).astype(int)
+    with pytest.warns(UserWarning, match=r"The features \['x4'\] are linear combinations"):
+        clf = MaxentClassifier(C=np.inf, tol=1e-8, fit_intercept=False).fit(X, y)
+    results = clf.infer(X, y)
+    assert results.aliased == ("x4",)
+    _, expected = by_orthogonal_columns(X[:, :4], y)
+    np.testing.assert_allclose(results.std_errors[0], expected, rtol=1e-7)
