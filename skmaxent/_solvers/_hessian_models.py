@@ -129,12 +129,15 @@ class RowSpaceModel(HessianModel):
         if isinstance(system, RowSpaceSystem):
             return system.solve(rhs)
         out = np.zeros(free.shape)
+        if not free.any():
+            return out
         out[free], _ = lapack.dpotrs(system, rhs[free], lower=1)
         return out
 
     def loss_block(self, members: Array) -> Array:
         k, j = np.nonzero(members)
-        B = (self._roots[:, k] * self._X[j]).transpose(0, 2, 1).reshape(-1, len(k))
+        B = (self._roots[:, k] * self._X[j]).transpose(0, 2, 1)
+        B = B.reshape(len(B) * B.shape[1], len(k))  # also if no coefficient is free
         return np.asarray(B.T @ B)
 
     def _system(self, free: NDArray[np.bool_], tangent: Tangent) -> Array | RowSpaceSystem:

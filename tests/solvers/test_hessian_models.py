@@ -48,3 +48,12 @@ def test_systems_of_few_rows(n_free, fit_intercept, weighted):
     for _ in range(2):  # the second time with the factor that was kept
         found = model.solve(rhs, tangent).ravel()
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * abs(expected).max())
+
+
+def test_a_system_without_free_coefficients_has_the_solution_zero():
+    """Bounds that hold all coefficients, and no intercept, leave nothing free."""
+    point = at_some_point(fit_intercept=False)
+    model = RowSpaceModel(point, model_at(point, 0))
+    none = np.zeros(point.theta.shape, dtype=bool)
+    tangent = Tangent(none, np.zeros(none.shape), np.ones(none.shape))
+    np.testing.assert_array_equal(model.solve(np.ones(none.shape), tangent), np.zeros(none.shape))
