@@ -31,37 +31,54 @@ class BellMcCaffrey:
     information of the rows of a cluster g is M_g, and the correction multiplies the score of the
     cluster by (I - M_g)^(-1/2).
 
+    C_g = (I - M_g)^(-1/2) M_g is the covariance of the corrected score of a cluster with the sum of
+    the uncorrected scores of all clusters, and V_g = (I - M_g)^(-1) M_g the covariance matrix of
+    the corrected score if the coefficients are known. Degrees of freedom need three stacks of
+    matrices, C_g, C_g² and V_g - C_g², and of each only sums over the clusters of products of two
+    entries. Orthogonal combinations of the clusters have the same sums. With many clusters, their
+    matrices are replaced by p(p + 1)/2 combinations, so that results do not grow with the rows.
+
     Attributes
     ----------
     root : ndarray of shape (p, p)
         L, where L Lᵀ is the inverse information. A combination c·θ of the coefficients θ has the
         vector Lᵀ c in these coordinates.
-    covariances : ndarray of shape (n_groups, p, p)
-        (I - M_g)^(-1/2) M_g, the covariance of the corrected score of a cluster with the sum of the
-        uncorrected scores of all clusters, if the model is true.
-    variances : ndarray of shape (n_groups, p, p)
-        (I - M_g)^(-1) M_g, the covariance matrix of the corrected score of a cluster, if the model
-        is true and the coefficients are known.
+    expected : ndarray of shape (p, p)
+        The sum of V_g - C_g² over clusters: the expected covariance of the coefficients, if the
+        model is true.
+    covariances, squares, own : ndarray of shape (m, p, p)
+        C_g, C_g² and V_g - C_g² of m clusters, or m combinations of them.
     """
 
     root: Array
+    expected: Array
     covariances: Array
-    variances: Array
+    squares: Array
+    own: Array
+
+    @classmethod
+    def of_clusters(cls, root: Array, covariances: Array, variances: Array) -> BellMcCaffrey:
+        """Return the object for C_g and V_g, both (n_groups, p, p)."""
+        squares = covariances @ covariances
+        own = variances - squares
+        stacks = (_combined(stack) for stack in (covariances, squares, own))
+        return cls(root, own.sum(axis=0), *stacks)
 
     def of(self, jacobian: Array) -> Array:
         """Return the degrees of freedom, (m,), of m linear combinations of coefficients.
 
         `jacobian`, (m, p), has the weights of the coefficients. The estimated variance of a
-        combination is a sum of squares of normal variables with the covariance matrix P, (n_groups,
-        n_groups). Satterthwaite's approximation of its distribution has (tr P)²/tr P² degrees of
+        combination c is a sum of squares of normal variables with the covariance matrix P,
+        (n_groups, n_groups), which has the entries cᵀ(V_g - C_g²)c, and -cᵀC_g C_h c beside the
+        diagonal. Satterthwaite's approximation of its distribution has (tr P)²/tr P² degrees of
         freedom (Bell & McCaffrey 2002, Survey Methodology 28).
         """
         df = np.empty(len(jacobian))
         for i, c in enumerate(jacobian @ self.root):
-            Q = self.covariances @ c
-            P = np.diag(np.einsum("i,gij,j->g", c, self.variances, c)) - Q @ Q.T
-            square = float((P**2).sum())
-            df[i] = np.trace(P) ** 2 / square if square > 0.0 else np.nan
+            q = self.covariances @ c
+            own, squares = (np.einsum("i,gij,j->g", c, M, c) for M in (self.own, self.squares))
+            square = float(((q.T @ q) ** 2).sum() + own @ own - squares @ squares)
+            df[i] = float(c @ self.expected @ c) ** 2 / square if square > 0.0 else np.nan
         return df
 
     def joint(self, A: Array) -> tuple[float, float]:
@@ -78,22 +95,38 @@ class BellMcCaffrey:
         """
         q = len(A)
         C = A @ self.root
-        own = np.einsum("si,gij,tj->gst", C, self.variances, C)
-        Q = self.covariances @ C.T
-        values, vectors = np.linalg.eigh(own.sum(axis=0) - np.einsum("gis,git->st", Q, Q))
+        values, vectors = np.linalg.eigh(C @ self.expected @ C.T)
         if not values[0] > 0.0:
             return np.nan, np.nan
         # In these coordinates the expected covariance of the restrictions is the identity.
-        W = (vectors / np.sqrt(values)) @ vectors.T
-        own, Q = W @ own @ W, Q @ W
-        # The covariances between the scores of clusters g and h, for restrictions s and t.
-        products = -np.einsum("gis,hit->ghst", Q, Q)
-        at = np.arange(len(own))
-        products[at, at] += own
+        C = (vectors / np.sqrt(values)) @ vectors.T @ C
+        Q = self.covariances @ C.T
+        # The sums of the squared covariances between the scores of clusters g and h, for g = h from
+        # V_g - C_g² instead of -C_g C_h.
+        products = np.einsum("gis,hit->ghst", Q, Q)
         traces = np.einsum("ghss->gh", products)
         total = float((traces**2).sum() + np.einsum("ghst,ghts->", products, products))
+        for stack, sign in ((self.own, 1.0), (self.squares, -1.0)):
+            within = C @ stack @ C.T
+            traces = np.einsum("gss->g", within)
+            total += sign * float(traces @ traces + np.einsum("gst,gts->", within, within))
         eta = q * (q + 1.0) / total
         return (eta - q + 1.0) / (eta * q), eta - q + 1.0
+
+
+def _combined(stack: Array) -> Array:
+    """Return combinations of symmetric matrices, (n, p, p), with the same sums of products.
+
+    They are those of the triangular factor of the entries, with as many rows as a matrix has free
+    entries, or the matrices themselves if these are fewer.
+    """
+    i, j = np.triu_indices(stack.shape[1])
+    if len(stack) <= len(i):
+        return stack
+    triangle = np.linalg.qr(stack[:, i, j], mode="r")
+    out = np.empty((len(i), *stack.shape[1:]))
+    out[:, i, j] = out[:, j, i] = triangle
+    return out
 
 
 def adjusted_covariance(
@@ -131,4 +164,4 @@ def adjusted_covariance(
         roots = (U / np.sqrt(left)[:, None, :]) @ Ut
         adjusted[groups] = (roots @ (scores[groups] @ L)[:, :, None])[:, :, 0]
     influences = adjusted @ L.T
-    return influences.T @ influences, BellMcCaffrey(L, covariances, variances)
+    return influences.T @ influences, BellMcCaffrey.of_clusters(L, covariances, variances)
