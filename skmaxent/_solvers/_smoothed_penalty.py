@@ -22,6 +22,7 @@ from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._objective._group_penalty import Grouped
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Penalty
+from skmaxent._solvers._barrier import Barrier
 from skmaxent._solvers._precise_rows import curvature_roots, loss_of_rows
 from skmaxent._solvers._row_space import InverseCurvature, RowSpaceSystem
 from skmaxent._typing import Array
@@ -58,7 +59,9 @@ def suits_smoothing(point: Point, penalty: Penalty) -> bool:
     objective = point.objective
     (R, width), n = objective.shape, objective.blocks.n_samples
     is_grouped = isinstance(penalty, Grouped)
-    is_served = is_grouped or (isinstance(penalty, Elementwise) and not penalty.has_bounds)
+    is_served = is_grouped or (
+        isinstance(penalty, Elementwise) and bool((penalty.lower < penalty.upper).all())
+    )
     work = width * n**2 * (R**2 if is_grouped else R)
     if (
         not is_served
@@ -85,6 +88,15 @@ def _concentration(objective: MultinomialObjective) -> float:
     return float(len(gram) * np.sum(np.square(gram)) / max(np.trace(gram) ** 2, 1e-300))
 
 
+def _barrier_of(penalty: Elementwise, shape: tuple[int, int]) -> Barrier:
+    """Return the barrier of the bounds, as strong as the L1 penalty of the coefficients."""
+    lower, upper, l1 = (
+        np.broadcast_to(array, shape).astype(float)
+        for array in (penalty.lower, penalty.upper, penalty.l1)
+    )
+    return Barrier(lower, upper, np.where(l1 > 0.0, l1, float(l1.max())))
+
+
 def start_by_smoothing(point: Point, penalty: Penalty, max_steps: int) -> Point:
     """Return a point near the optimum, by Newton's method for the smoothed penalty.
 
@@ -95,7 +107,7 @@ def start_by_smoothing(point: Point, penalty: Penalty, max_steps: int) -> Point:
     point : Point
         Where the search begins.
     penalty : Penalty
-        `Grouped`, or `Elementwise` without bounds.
+        `Grouped`, or `Elementwise` without coefficients that bounds fix.
     max_steps : int
         Most Newton steps, each of which solves one linear system.
     """
@@ -138,12 +150,17 @@ class _Search:
         self._penalty, self._is_grouped = penalty, isinstance(penalty, Grouped)
         self.W, self.z = theta.astype(float), np.zeros(theta.shape)
         self.eps = FIRST_SMOOTHING
+        self._barrier: Barrier | None = None
+        if isinstance(penalty, Elementwise) and penalty.has_bounds:
+            self._barrier = _barrier_of(penalty, self.W.shape)
+            self.W = self._barrier.inside(penalty.project(self.W), self.eps)
         self._loss = self._loss_at(self.W)
 
     def with_zeros(self) -> Array:
         """Return W with zeros for the groups that are no longer than a few ε."""
         is_zero = (self._norms(self.W) <= ZERO * self.eps) & (self._penalty.l1 > 0.0)
-        return np.where(is_zero, 0.0, self.W)
+        W = np.where(is_zero, 0.0, self.W)
+        return W if self._barrier is None else self._barrier.at_bounds(W, self._mean_curvature())
 
     def step(self) -> bool:
         """Make a step of Newton's method; return whether to go on."""
@@ -151,13 +168,17 @@ class _Search:
         lengths = np.hypot(self._norms(W), eps)
         unit = W / lengths
         gradient = loss.gradient + penalty.l1 * unit + penalty.ridge * (W - penalty.target)
-        size = np.einsum("kmi,kmi->i", loss.roots, loss.roots) / len(W)
-        curvature = np.square(self._X) @ size
-        inverse = self._inverse_curvature(lengths, unit, curvature)
+        curvature = self._mean_curvature()
+        of_barrier: Array | float = 0.0
+        if self._barrier is not None:
+            slope_of_barrier, of_barrier = self._barrier.derivatives(W, eps)
+            gradient += slope_of_barrier
+        inverse = self._inverse_curvature(lengths, unit, curvature, of_barrier)
         least = NEGLIGIBLE / len(self._X) / np.where(curvature > 0.0, curvature, np.inf)
         direction = RowSpaceSystem(self._X, loss.roots, inverse, least).solve(-gradient)
         slope = float(np.vdot(gradient, direction))
-        t, value = 1.0, loss.value + self._smoothed_penalty(W, eps)
+        longest = 1.0 if self._barrier is None else self._barrier.longest_step(W, direction)
+        t, value = longest, loss.value + self._smoothed_penalty(W, eps)
         while True:
             moved = W + t * direction
             self._loss = self._loss_at(moved)
@@ -170,10 +191,13 @@ class _Search:
                 return False
         along = self._inner(unit, direction)
         self.W, self.z = moved, self._within_ball(z, (direction - z * along + W) / lengths - z)
-        exact = self._smoothed_penalty(moved, 0.0)
-        excess = self._smoothed_penalty(moved, eps) - exact
+        exact = self._penalty_with(moved, 0.0)
+        excess = self._penalty_with(moved, eps) - exact
+        if self._barrier is not None:
+            self._barrier.move(W, direction, moved, eps)
+            excess += self._barrier.excess(eps)
         if -slope < 2.0 * excess:
-            self.eps *= WHOLE if t == 1.0 else SHORTENED
+            self.eps *= WHOLE if t == longest else SHORTENED
         return max(-slope, excess) > ACCURACY * (self._loss.value + exact)
 
     def _loss_at(self, W: Array) -> _Loss:
@@ -182,7 +206,17 @@ class _Search:
         roots = curvature_roots(self._likelihood, P, C) * np.sqrt(self._weights)
         return _Loss(float(losses @ self._weights), gradient, roots)
 
+    def _mean_curvature(self) -> Array:
+        """Return the mean curvature of the loss by a coefficient of each column, (width,)."""
+        roots = self._loss.roots
+        return np.square(self._X) @ (np.einsum("kmi,kmi->i", roots, roots) / len(roots))
+
     def _smoothed_penalty(self, W: Array, eps: float) -> float:
+        """Return the penalty with smoothed lengths, and with the barrier."""
+        barrier = 0.0 if self._barrier is None else self._barrier.value(W, eps)
+        return self._penalty_with(W, eps) + barrier
+
+    def _penalty_with(self, W: Array, eps: float) -> float:
         penalty = self._penalty
         lengths = np.hypot(self._norms(W), eps)
         ridge = penalty.ridge * np.square(W - penalty.target)
@@ -196,7 +230,9 @@ class _Search:
         """Return the norms of the groups of W (R, width)."""
         return np.asarray(np.sqrt(self._inner(W, W)))
 
-    def _inverse_curvature(self, lengths: Array, unit: Array, curvature: Array) -> InverseCurvature:
+    def _inverse_curvature(
+        self, lengths: Array, unit: Array, curvature: Array, of_barrier: Array | float
+    ) -> InverseCurvature:
         """Return the inverse of the curvature of the smoothed penalty.
 
         With a = l1/length, it is a I + ridge - a S, where S is the symmetric part of z unitᵀ. S has
@@ -211,9 +247,11 @@ class _Search:
             W/lengths.
         curvature : ndarray of shape (width,)
             The mean curvature of the loss by a coefficient of the column.
+        of_barrier : ndarray of shape (R, width) or 0
+            The curvature of the barrier of the bounds.
         """
         z, a = self.z, self._penalty.l1 / lengths
-        whole = a + self._penalty.ridge + LEAST_CURVATURE * curvature
+        whole = a + self._penalty.ridge + LEAST_CURVATURE * curvature + of_barrier
         diagonal = np.divide(1.0, whole, out=np.zeros_like(whole), where=whole > 0.0)
         of_z, of_unit = self._norms(z), self._norms(unit)
         largest = 0.5 * a * (self._inner(z, unit) + of_z * of_unit)

@@ -117,3 +117,29 @@ def test_cumulative_sums_satisfy_the_optimality_conditions(grouped, C, K, is_spa
     else:
         np.testing.assert_allclose(gradient[active], -np.sign(clf.coef_.T[active]), atol=1e-3)
         assert np.abs(gradient).max() <= 1.0 + 1e-3
+
+
+@pytest.mark.parametrize(("lower", "upper"), [(0.0, np.inf), (-np.inf, 0.05), (-0.02, 0.03)])
+@pytest.mark.parametrize("K", [2, 4])
+def test_lassos_with_bounds_satisfy_the_optimality_conditions(K, lower, upper):
+    # Pivots over columns that are nearly equal took up to half a minute.
+    rng = np.random.default_rng(5)
+    X = np.cumsum(rng.normal(size=(40, 160)), axis=1)
+    y = np.arange(40) % K
+    clf = MaxentClassifier(C=300.0, l1_ratio=1.0, bounds=(lower, upper), tol=1e-6).fit(X, y)
+    assert clf.optimality_gap_ <= 1e-3
+    gradient = 300.0 * (X.T @ (clf.predict_proba(X) - np.eye(K)[y]))[:, K == 2 :].T
+    coef = clf.coef_
+    assert ((coef >= lower) & (coef <= upper)).all()
+    low, high = coef == lower, coef == upper
+    assert (low | high).any()
+    inside = (coef != 0.0) & ~low & ~high
+    assert inside.any()
+    np.testing.assert_allclose(gradient[inside], -np.sign(coef[inside]), atol=1e-3)
+    # Subgradients: larger at lower bounds, smaller at upper ones.
+    assert (gradient[(coef == 0.0) & ~low] >= -1.0 - 1e-3).all()
+    if lower < 0.0:
+        assert (gradient[(coef == 0.0) & ~high] <= 1.0 + 1e-3).all()
+    assert (gradient[low & (coef < 0.0)] >= 1.0 - 1e-3).all()
+    assert (gradient[high & (coef > 0.0)] <= -1.0 + 1e-3).all()
+    assert (gradient[low & (coef == 0.0)] >= -1.0 - 1e-3).all()
