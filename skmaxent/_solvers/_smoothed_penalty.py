@@ -22,7 +22,7 @@ from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._objective._group_penalty import Grouped
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Penalty
-from skmaxent._solvers._barrier import Barrier
+from skmaxent._solvers._barrier import FIRST_DISTANCE, Barrier
 from skmaxent._solvers._precise_rows import curvature_roots, loss_of_rows
 from skmaxent._solvers._row_space import InverseCurvature, RowSpaceSystem
 from skmaxent._typing import Array
@@ -88,13 +88,18 @@ def _concentration(objective: MultinomialObjective) -> float:
     return float(len(gram) * np.sum(np.square(gram)) / max(np.trace(gram) ** 2, 1e-300))
 
 
-def _barrier_of(penalty: Elementwise, shape: tuple[int, int]) -> Barrier:
-    """Return the barrier of the bounds, as strong as the L1 penalty of the coefficients."""
+def _barrier_of(penalty: Elementwise, gradient: Array) -> Barrier:
+    """Return the barrier of the bounds for a loss with this gradient (R, width) at the start.
+
+    It is as strong as the L1 penalty or, if that is more, as the gradient at the first distance
+    from the bounds. Weaker barriers stop the first steps at once.
+    """
     lower, upper, l1 = (
-        np.broadcast_to(array, shape).astype(float)
+        np.broadcast_to(array, gradient.shape).astype(float)
         for array in (penalty.lower, penalty.upper, penalty.l1)
     )
-    return Barrier(lower, upper, np.where(l1 > 0.0, l1, float(l1.max())))
+    distance = FIRST_DISTANCE / np.sqrt(gradient.shape[1])
+    return Barrier(lower, upper, np.maximum(l1, distance * np.abs(gradient).max()))
 
 
 def start_by_smoothing(point: Point, penalty: Penalty, max_steps: int) -> Point:
@@ -151,10 +156,11 @@ class _Search:
         self.W, self.z = theta.astype(float), np.zeros(theta.shape)
         self.eps = FIRST_SMOOTHING
         self._barrier: Barrier | None = None
-        if isinstance(penalty, Elementwise) and penalty.has_bounds:
-            self._barrier = _barrier_of(penalty, self.W.shape)
-            self.W = self._barrier.inside(penalty.project(self.W), self.eps)
         self._loss = self._loss_at(self.W)
+        if isinstance(penalty, Elementwise) and penalty.has_bounds:
+            self._barrier = _barrier_of(penalty, self._loss.gradient)
+            self.W = self._barrier.inside(penalty.project(self.W), self.eps)
+            self._loss = self._loss_at(self.W)
 
     def with_zeros(self) -> Array:
         """Return W with zeros for the groups that are no longer than a few ε."""
