@@ -243,7 +243,8 @@ def test_more_columns_than_memory_are_refused_with_the_number_of_bytes(fit):
     d = 2**45
     indices = np.array([0, 5, d - 1, 3, 2, 1], np.int64)
     X = sp.csr_array((np.ones(6), indices, np.arange(7, dtype=np.int64)), shape=(6, d))
-    with pytest.raises(MemoryError, match=f"{8 * 3 * d:,} bytes"):
+    # The coefficients of three classes, the means and the scales are float64.
+    with pytest.raises(MemoryError, match=f"{8 * (3 + 2) * d:,} bytes"):
         fit(X, np.array([0, 1, 2, 0, 1, 2]))
 
 
