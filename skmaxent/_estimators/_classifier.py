@@ -129,8 +129,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         Distance to the optimum, in standard errors of the coefficients, at which to stop. It does
         not depend on the units of the features.
     max_iter : int, default=100
-        Maximum number of iterations, without those of fits to stronger or smoothed penalties
-        that lead to a weak L1 penalty. 0 leaves coefficients zero, or, with `warm_start`, as is.
+        Maximum number of iterations, without those that find the start for a weak L1 penalty. 0
+        leaves all coefficients zero, or, with `warm_start`, those of before.
     warm_start : bool, default=False
         Whether to start from the coefficients of the last fit, if it had the same classes and
         features and these coefficients have a lower objective than zeros. No effect with

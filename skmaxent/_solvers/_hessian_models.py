@@ -13,7 +13,6 @@ from scipy.linalg import lapack
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Tangent
 from skmaxent._solvers._conjugate_gradients import conjugate_gradients
-from skmaxent._solvers._precise_rows import curvature_roots, loss_of_rows
 from skmaxent._solvers._quadratic import (
     Model,
     add_group_curvature,
@@ -21,15 +20,15 @@ from skmaxent._solvers._quadratic import (
     cholesky,
     project_onto_tangent,
 )
-from skmaxent._solvers._row_space import InverseCurvature, RowSpaceSystem
+from skmaxent._solvers._row_space import MAX_ENTRIES, InverseCurvature, RowSpaceSystem, WholeRows
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
 # Relative accuracy, and most products over the rows, of a linear system with conjugate gradients.
 HESSIAN_MODEL_ACCURACY = 0.1
 HESSIAN_MODEL_PRODUCTS = 50
-# Most rows of B, and most entries of the standardised rows, of a `RowSpaceModel`.
-MAX_ROOT_ROWS, MAX_ENTRIES = 1000, 5_000_000
+# Most rows of B of a `RowSpaceModel`.
+MAX_ROOT_ROWS = 1000
 # Diagonal entries of D are at least this share of the curvature.
 LEAST_DIAGONAL = 1e-10
 
@@ -105,15 +104,8 @@ class RowSpaceModel(HessianModel):
 
     def __init__(self, point: Point, simple: Model) -> None:
         super().__init__(point, simple)
-        objective = point.objective
-        rows = objective.blocks.whole()
-        self._X = objective.standardisation.rows(rows)
-        self._X[:-1] *= objective.varying[:, None]
-        likelihood = objective.likelihood
-        Z = point.theta @ self._X + (0.0 if rows.offset is None else rows.offset.T)
-        weights = rows.weights_or_ones().astype(float) / objective.total_weight
-        P, C, _ = loss_of_rows(likelihood, Z, np.zeros_like(Z))
-        self._roots = curvature_roots(likelihood, P, C) * np.sqrt(weights)
+        rows = WholeRows(point.objective)
+        self._X, self._roots = rows.X, rows.loss_at(point.theta).roots
         self._last: tuple[Tangent, Array | RowSpaceSystem] | None = None
 
     def apply(self, V: Array) -> Array:

@@ -10,15 +10,56 @@ Arrays of coefficients have the shape (R, width), with the intercepts in the las
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import lapack
 
+from skmaxent._objective._objective import MultinomialObjective
+from skmaxent._solvers._precise_rows import curvature_roots, loss_of_rows
 from skmaxent._solvers._quadratic import cholesky
 from skmaxent._typing import Array
 
-# Most entries of a product with B at once.
+# Most entries of the standardised rows that are held whole, and of a product with B at once.
+MAX_ENTRIES = 5_000_000
 PART_ENTRIES = 1_000_000
+
+
+class WholeRows:
+    """All rows of an objective, standardised, in float64.
+
+    Attributes
+    ----------
+    X : ndarray of shape (width, n)
+        The standardised columns and a row of ones, for n rows.
+    weights : ndarray of shape (n,)
+        The weights of the rows, with the sum 1.
+    targets : ndarray of shape (R, n)
+    """
+
+    def __init__(self, objective: MultinomialObjective) -> None:
+        rows = objective.blocks.whole()
+        self.X = objective.standardisation.rows(rows)
+        self.X[:-1] *= objective.varying[:, None]
+        self.weights = rows.weights_or_ones().astype(float) / objective.total_weight
+        self.targets = objective.likelihood.dense_targets(rows.targets)
+        self._offset = 0.0 if rows.offset is None else rows.offset.T.astype(float)
+        self._likelihood = objective.likelihood
+
+    def loss_at(self, theta: Array) -> RowLoss:
+        """Return the loss at coefficients (R, width)."""
+        Z = theta @ self.X + self._offset
+        P, C, losses = loss_of_rows(self._likelihood, Z, self.targets)
+        roots = curvature_roots(self._likelihood, P, C) * np.sqrt(self.weights)
+        return RowLoss(float(losses @ self.weights), P, roots)
+
+
+class RowLoss(NamedTuple):
+    """The mean loss, the probabilities (R, n) and the roots of the curvature of rows, (R, R, n)."""
+
+    value: float
+    P: Array
+    roots: Array
 
 
 @dataclass(frozen=True)

@@ -14,27 +14,23 @@ a column of them, or a single coefficient. Arrays with a value for each group ha
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._objective._group_penalty import Grouped
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Penalty
+from skmaxent._solvers._active_set import STRONG_L1
 from skmaxent._solvers._barrier import FIRST_DISTANCE, Barrier
-from skmaxent._solvers._precise_rows import curvature_roots, loss_of_rows
-from skmaxent._solvers._row_space import InverseCurvature, RowSpaceSystem
+from skmaxent._solvers._row_space import MAX_ENTRIES, InverseCurvature, RowSpaceSystem, WholeRows
 from skmaxent._typing import Array
 
-# Most rows times logits, most entries of X, and most multiplications for a linear system.
-MAX_ROWS, MAX_ENTRIES, MAX_STEP_WORK = 2500, 5_000_000, 2e10
+# Most rows times logits, and most multiplications for a linear system.
+MAX_ROWS, MAX_STEP_WORK = 2500, 2e10
 # Penalties are strong that exceed the gradient at zero, divided by this number.
 STRONG_SHARE = 10.0
 # Systems of so few rows cost little; with more, columns are correlated from this concentration on.
 FEW_ROWS, CORRELATED = 100, 2.0
-# Strengths of the penalty from this on are those of coefficients that are always zero.
-STRONG_L1 = 1e50
 # ε at the start, for standardised columns. It falls by these factors after a whole and after a
 # shortened step, once the predicted decrease is below twice what the smoothing adds to F.
 FIRST_SMOOTHING, WHOLE, SHORTENED = 1.0, 0.1, 0.3
@@ -126,14 +122,6 @@ def start_by_smoothing(point: Point, penalty: Penalty, max_steps: int) -> Point:
     return found if after < before else point
 
 
-class _Loss(NamedTuple):
-    """The loss, its gradient (R, width) and the roots of the curvature of rows, (R, R, n)."""
-
-    value: float
-    gradient: Array
-    roots: Array
-
-
 class _Search:
     """The search of `start_by_smoothing`, whose parameters it has.
 
@@ -145,25 +133,19 @@ class _Search:
     """
 
     def __init__(self, objective: MultinomialObjective, penalty: Penalty, theta: Array) -> None:
-        rows = objective.blocks.whole()
-        self._X = objective.standardisation.rows(rows)
-        self._X[:-1] *= objective.varying[:, None]
-        self._likelihood = objective.likelihood
-        self._targets = objective.likelihood.dense_targets(rows.targets)
-        self._offset = 0.0 if rows.offset is None else rows.offset.T.astype(float)
-        self._weights = rows.weights_or_ones().astype(float) / objective.total_weight
+        self._rows = WholeRows(objective)
         self._penalty, self._is_grouped = penalty, isinstance(penalty, Grouped)
         self.W, self.z = theta.astype(float), np.zeros(theta.shape)
         self.eps = FIRST_SMOOTHING
         self._barrier: Barrier | None = None
-        self._loss = self._loss_at(self.W)
+        self._loss = self._rows.loss_at(self.W)
         if isinstance(penalty, Elementwise) and penalty.has_bounds:
-            self._barrier = _barrier_of(penalty, self._loss.gradient)
+            self._barrier = _barrier_of(penalty, self._loss_gradient())
             self.W = self._barrier.inside(penalty.project(self.W), self.eps)
-            self._loss = self._loss_at(self.W)
+            self._loss = self._rows.loss_at(self.W)
 
     def with_zeros(self) -> Array:
-        """Return W with zeros for the groups that are no longer than a few ε."""
+        """Return W with zeros for groups no longer than a few ε, and others at bounds that hold."""
         is_zero = (self._norms(self.W) <= ZERO * self.eps) & (self._penalty.l1 > 0.0)
         W = np.where(is_zero, 0.0, self.W)
         return W if self._barrier is None else self._barrier.at_bounds(W, self._mean_curvature())
@@ -173,21 +155,21 @@ class _Search:
         W, z, loss, eps, penalty = self.W, self.z, self._loss, self.eps, self._penalty
         lengths = np.hypot(self._norms(W), eps)
         unit = W / lengths
-        gradient = loss.gradient + penalty.l1 * unit + penalty.ridge * (W - penalty.target)
+        gradient = self._loss_gradient() + penalty.l1 * unit + penalty.ridge * (W - penalty.target)
         curvature = self._mean_curvature()
         of_barrier: Array | float = 0.0
         if self._barrier is not None:
             slope_of_barrier, of_barrier = self._barrier.derivatives(W, eps)
             gradient += slope_of_barrier
         inverse = self._inverse_curvature(lengths, unit, curvature, of_barrier)
-        least = NEGLIGIBLE / len(self._X) / np.where(curvature > 0.0, curvature, np.inf)
-        direction = RowSpaceSystem(self._X, loss.roots, inverse, least).solve(-gradient)
+        least = NEGLIGIBLE / len(self._rows.X) / np.where(curvature > 0.0, curvature, np.inf)
+        direction = RowSpaceSystem(self._rows.X, loss.roots, inverse, least).solve(-gradient)
         slope = float(np.vdot(gradient, direction))
         longest = 1.0 if self._barrier is None else self._barrier.longest_step(W, direction)
         t, value = longest, loss.value + self._smoothed_penalty(W, eps)
         while True:
             moved = W + t * direction
-            self._loss = self._loss_at(moved)
+            self._loss = self._rows.loss_at(moved)
             new = self._loss.value + self._smoothed_penalty(moved, eps)
             if new <= value + ARMIJO * t * slope:
                 break
@@ -206,16 +188,15 @@ class _Search:
             self.eps *= WHOLE if t == longest else SHORTENED
         return max(-slope, excess) > ACCURACY * (self._loss.value + exact)
 
-    def _loss_at(self, W: Array) -> _Loss:
-        P, C, losses = loss_of_rows(self._likelihood, W @ self._X + self._offset, self._targets)
-        gradient = (self._weights * (P - self._targets)) @ self._X.T
-        roots = curvature_roots(self._likelihood, P, C) * np.sqrt(self._weights)
-        return _Loss(float(losses @ self._weights), gradient, roots)
+    def _loss_gradient(self) -> Array:
+        """Return the gradient of the loss, (R, width)."""
+        rows = self._rows
+        return np.asarray((rows.weights * (self._loss.P - rows.targets)) @ rows.X.T)
 
     def _mean_curvature(self) -> Array:
         """Return the mean curvature of the loss by a coefficient of each column, (width,)."""
         roots = self._loss.roots
-        return np.square(self._X) @ (np.einsum("kmi,kmi->i", roots, roots) / len(roots))
+        return np.square(self._rows.X) @ (np.einsum("kmi,kmi->i", roots, roots) / len(roots))
 
     def _smoothed_penalty(self, W: Array, eps: float) -> float:
         """Return the penalty with smoothed lengths, and with the barrier."""
