@@ -396,8 +396,7 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
         # Paths that are too large are an error before the first fit.
         shape = folds.n_folds, len(models), len(self.Cs_)
         n_logits = 1 if len(folds.classes) == 2 else len(folds.classes)
-        dtype = np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64
-        zeros_of_folds(shape, n_logits, self.n_features_in_ + self.fit_intercept, dtype)
+        zeros_of_folds(shape, n_logits, self.n_features_in_ + self.fit_intercept, folds.dtype)
         n_paths = folds.n_folds * len(models)
         n_subtasks = n_paths + (bool(self.refit) and not is_loo)
         task = Task.of_fit(

@@ -37,7 +37,7 @@ from skmaxent._storage._block import Block
 from skmaxent._storage._chunked_rows import ChunkedRows
 from skmaxent._storage._storage import Rows
 from skmaxent._storage._threads import Workers
-from skmaxent._typing import Array
+from skmaxent._typing import Array, DType
 
 # The largest number of bytes of coefficients that are sent to the chunks for one pass of scores.
 COEFFICIENT_BYTES = 1 << 24
@@ -160,6 +160,11 @@ class FoldsInChunks:
     def n_folds(self) -> int:
         """The number of folds."""
         return self.splits.n_folds
+
+    @property
+    def dtype(self) -> DType:
+        """The dtype of the collections, float32 or float64."""
+        return self.shape.dtype
 
     def grid(self, models: list[MaxentClassifier], n_points: int) -> Array:
         """Return a grid of `n_points` Cs computed from all rows, for several l1_ratios."""

@@ -22,7 +22,7 @@ from skmaxent._model_selection._penalty_grid import PenaltyGrid
 from skmaxent._storage._arrays import zeros_of_paths
 from skmaxent._storage._device_array import on_host
 from skmaxent._storage._place import to_host
-from skmaxent._typing import Array
+from skmaxent._typing import Array, DType
 from skmaxent._warnings import warn_user
 
 
@@ -112,6 +112,10 @@ class Folds(Protocol):
     @property
     def n_folds(self) -> int:
         """The number of folds."""
+
+    @property
+    def dtype(self) -> DType:
+        """float32 or float64, the dtype of the coefficients of the paths."""
 
     def grid(self, models: list[MaxentClassifier], n_points: int) -> Array:
         """Return a grid of `n_points` Cs for all rows and the l1_ratios of the models."""

@@ -35,7 +35,7 @@ from skmaxent._model_selection._score_accuracy import HeldOutRows, ScoreAccuracy
 from skmaxent._model_selection._small_folds import fit_small_folds
 from skmaxent._sklearn import safe_indexing
 from skmaxent._storage._place import to_host
-from skmaxent._typing import Array
+from skmaxent._typing import Array, DType
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,10 @@ class FoldsInMemory:
     @property
     def n_folds(self) -> int:
         return len(self.splits)
+
+    @property
+    def dtype(self) -> DType:
+        return self._rows.dtype
 
     def grid(self, models: list[MaxentClassifier], n_points: int) -> Array:
         rows = self._rows

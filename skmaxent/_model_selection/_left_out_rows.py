@@ -28,7 +28,7 @@ from skmaxent._model_selection._score_accuracy import HeldOutRows, ScoreAccuracy
 from skmaxent._model_selection._scores_of_path import ScoresOfPath
 from skmaxent._model_selection._stepped_scores import SteppedScores
 from skmaxent._storage._cluster import is_dask
-from skmaxent._typing import Array
+from skmaxent._typing import Array, DType
 from skmaxent._warnings import warn_user
 
 # The least error of scores, in standard errors, that `cv_tol` asks for.
@@ -198,6 +198,10 @@ class LeftOutRows:
     @property
     def n_folds(self) -> int:
         return 1
+
+    @property
+    def dtype(self) -> DType:
+        return self.rows.dtype
 
     def grid(self, models: list[MaxentClassifier], n_points: int) -> Array:
         """Return a grid of `n_points` Cs for all rows and the l1_ratios of the models."""

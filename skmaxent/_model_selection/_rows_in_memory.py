@@ -17,7 +17,7 @@ from skmaxent._model_selection._folds import FoldOptions
 from skmaxent._storage._device_array import unwrapped
 from skmaxent._storage._place import to_host
 from skmaxent._storage._row_blocks import check_finite
-from skmaxent._typing import Array
+from skmaxent._typing import Array, DType
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class RowsInMemory:
         The classes of the rows.
     sample_weight : ndarray of shape (n_samples,) or None
     offset : ndarray of shape (n_samples, n_logits) or None
+    dtype : dtype
+        float32 or float64, that of the checked rows, in which coefficients are returned.
     """
 
     X: Any
@@ -41,6 +43,7 @@ class RowsInMemory:
     observed: Observations
     sample_weight: Array | None
     offset: Array | None
+    dtype: DType
 
     @classmethod
     def of(
@@ -57,13 +60,14 @@ class RowsInMemory:
         cannot be fitted.
         """
         checked, labels = check_rows(estimator, X, y)
+        dtype = checked.dtype
         checked = unwrapped(checked)
         check_finite(checked)
         observed = observe(labels)
         weights = _validation.check_sample_weight(sample_weight, observed.n_samples)
         logits = _validation.check_offset(offset, observed.n_samples, observed.classes, np.float64)
         rows = X if hasattr(X, "columns") else checked
-        return cls(rows, labels, observed, weights, logits), checked
+        return cls(rows, labels, observed, weights, logits, dtype), checked
 
     def total_weight(self, model: MaxentClassifier) -> float:
         """Return the sum of the weights of the rows, with the class weights of a model."""
