@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logsumexp, softmax
 from sklearn.utils import check_random_state
 
+from skmaxent._effects._covariance_root import Covariance
 from skmaxent._effects._effect_sums import effect_sums, probability_sums
 from skmaxent._effects._estimates import check_level
 from skmaxent._effects._rows import dense_blocks, sums_of_rows
@@ -60,12 +61,15 @@ class Standardised:
         Covariance of the coefficients, logit by logit.
     deviations : ndarray of shape (n_bootstrap, R, w) or None
         Differences between the coefficients of bootstrap samples and those of the fit.
+    root : ndarray of shape (R * w, m) or None
+        A root of `covariance` if columns are nearly collinear; see `Covariance`.
     """
 
     center: Array
     scale: Array
     covariance: Array
     deviations: Array | None = None
+    root: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -98,9 +102,9 @@ class DeltaMethod:
     distribution: StudentT = NORMAL
 
     @property
-    def covariance(self) -> Array:
+    def covariance(self) -> Covariance:
         """Covariance of the coefficients of the standardised features, (R·w, R·w)."""
-        return self.standardised.covariance
+        return Covariance(self.standardised.covariance, self.standardised.root)
 
     @property
     def slope_coefficients(self) -> Array:
@@ -127,10 +131,12 @@ class DeltaMethod:
         ndarray of shape (n_draws, R, w)
         """
         rng = check_random_state(random_state)
-        values, vectors = np.linalg.eigh(self.covariance)
-        # A covariance from few clusters or bootstrap samples has no Cholesky factor.
-        root = vectors * np.sqrt(values.clip(0.0))
-        draws = rng.standard_normal((n_draws, len(values))) @ root.T
+        root = self.standardised.root
+        if root is None:
+            values, vectors = np.linalg.eigh(self.standardised.covariance)
+            # A covariance from few clusters or bootstrap samples has no Cholesky factor.
+            root = vectors * np.sqrt(values.clip(0.0))
+        draws = rng.standard_normal((n_draws, root.shape[1])) @ root.T
         return np.asarray(draws.reshape(n_draws, *self.coef.shape))
 
     @classmethod
@@ -206,8 +212,7 @@ class DeltaMethod:
         have the shape (K, d) too, or are one number.
         """
         J = slopes[:, :, self.free].reshape(slopes.shape[0] * slopes.shape[1], -1)
-        variances = np.einsum("ab,bc,ac->a", J, self.standardised.covariance, J)
-        errors = np.sqrt(variances.clip(0.0)).reshape(slopes.shape[:2])
+        errors = np.sqrt(self.covariance.variances(J)).reshape(slopes.shape[:2])
         degrees = self.distribution.degrees(J)
         return errors, np.reshape(degrees, slopes.shape[:2]) if np.ndim(degrees) else degrees
 
@@ -258,7 +263,7 @@ class DeltaMethod:
         The log-odds of class k are z_k - logsumexp(z_others). Their derivative by the logits z is
         e_k - q, with q the probabilities of the other classes given that the class is not k.
         """
-        Z, K, V = self.design(rows), len(self.model.classes), self.standardised.covariance
+        Z, K, V = self.design(rows), len(self.model.classes), self.covariance
         logits = self.model.evaluate("logits", rows, offset)
         if K == 2:
             logits = np.column_stack([np.zeros(len(logits)), logits])
@@ -269,10 +274,9 @@ class DeltaMethod:
             slopes = -softmax(others, axis=1)
             slopes[:, k] = 1.0
             G = (slopes[:, self.free, None] * Z[:, None, :]).reshape(len(Z), -1)
-            variance = np.einsum("ij,ij->i", G @ V, G)
             log_odds = logits[:, k] - logsumexp(others, axis=1)
             degrees = self.distribution.degrees(G)
-            yield k, log_odds, np.sqrt(variance.clip(0.0)), degrees
+            yield k, log_odds, np.sqrt(V.variances(G)), degrees
 
     def probabilities(self, rows: Array, offset: Array | None) -> Array:
         """Return the probabilities of all classes for dense rows in float64, (n, K)."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
+from skmaxent._effects._covariance_root import Covariance
 from skmaxent._effects._student_t import t_quantile
 from skmaxent._typing import Array
 
@@ -38,10 +39,9 @@ class Estimates:
     jacobian: Array
     draws: Array | None = None
 
-    def errors(self, covariance: Array) -> Array:
+    def errors(self, covariance: Covariance) -> Array:
         """Return standard errors (m,) by the delta method, for the covariance of coefficients."""
-        variances = np.einsum("ij,ij->i", self.jacobian @ covariance, self.jacobian)
-        return np.asarray(np.sqrt(variances.clip(0.0)))
+        return np.asarray(np.sqrt(covariance.variances(self.jacobian)))
 
     def combined(self, other: Estimates, by: Combination) -> Estimates:
         """Return f(self, other) for each element, with Jacobians by the chain rule."""

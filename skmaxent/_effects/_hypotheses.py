@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skmaxent._effects._covariance_root import Covariance
 from skmaxent._effects._equations import linear_equations
 from skmaxent._effects._estimates import Estimates
 from skmaxent._input._arguments import as_list
@@ -24,7 +25,7 @@ CONTRASTS = ("pairwise", "revpairwise", "reference", "sequential", "meandev")
 
 
 def hypotheses_of(
-    hypothesis: Any, estimates: Estimates, labels: pd.DataFrame, covariance: Array
+    hypothesis: Any, estimates: Estimates, labels: pd.DataFrame, covariance: Covariance
 ) -> tuple[Estimates, pd.DataFrame]:
     """Return linear functions of m estimates that a hypothesis says are zero, and their names.
 
@@ -42,7 +43,7 @@ def hypotheses_of(
     estimates : Estimates
     labels : DataFrame of shape (m, n_labels)
         The columns that name each of the m estimates; the last column is the class.
-    covariance : ndarray of shape (n_coefficients, n_coefficients)
+    covariance : Covariance
         The covariance of the coefficients.
     """
     A, right, table = _linear_functions(hypothesis, labels)

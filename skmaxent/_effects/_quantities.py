@@ -237,7 +237,7 @@ def row_by_row(
 def _slices(delta: DeltaMethod, rows: ModelRows, draws: Array | None) -> Iterator[slice]:
     """Yield slices of rows whose dense Jacobians and draws fit into `JACOBIAN_NUMBERS` numbers."""
     n, K = rows.X.shape[0], len(delta.model.classes)
-    of_row = max(K * delta.covariance.shape[0], 0 if draws is None else len(draws) * K)
+    of_row = max(K * delta.coef.size, 0 if draws is None else len(draws) * K)
     size = max(1, JACOBIAN_NUMBERS // max(of_row, 1))
     for start in range(0, n, size):
         yield slice(start, min(start + size, n))

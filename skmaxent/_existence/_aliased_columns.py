@@ -80,11 +80,11 @@ def aliased_columns(objective: MultinomialObjective) -> Aliased:
     order = np.append([d] if fit_intercept else [], np.arange(d)).astype(np.intp)
     if (size[order] > 0.0).all() and _is_regular(A[np.ix_(order, order)]):
         return none
-    R = qr_factor(objective) * objective.standardisation.is_free
+    R = objective.computed_once(qr_factor) * objective.standardisation.is_free
     # The rounding error of an entry is a share of the entry, not of its distance from the mean.
     units = np.append(objective.column_size / objective.scale, 1.0)
     n = np.sqrt(float(objective.blocks.weight_sums.n_positive))
-    rounded = ROUNDED_ENTRY * float(np.finfo(objective.blocks.dtype).eps) * n * units
+    rounded = ROUNDED_ENTRY * float(np.finfo(objective.blocks.entry_dtype).eps) * n * units
     kept, found = _partition(R, order, rounded)
     weights = np.zeros((len(found), d + 1))
     if len(kept):

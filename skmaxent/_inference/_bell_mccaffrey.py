@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skmaxent._effects._covariance_root import root_of
 from skmaxent._inference import _covariance
 from skmaxent._inference._cluster_jackknife import GROUP_BYTES, group_informations
 from skmaxent._model._training_problem import TrainingProblem
@@ -95,11 +96,11 @@ class BellMcCaffrey:
         """
         q = len(A)
         C = A @ self.root
-        values, vectors = np.linalg.eigh(C @ self.expected @ C.T)
-        if not values[0] > 0.0:
+        vectors, values, _ = np.linalg.svd(C @ root_of(self.expected), full_matrices=False)
+        if not values[-1] > _covariance.SINGULAR_ROOT * values[0]:
             return np.nan, np.nan
         # In these coordinates the expected covariance of the restrictions is the identity.
-        C = (vectors / np.sqrt(values)) @ vectors.T @ C
+        C = (vectors / values) @ vectors.T @ C
         Q = self.covariances @ C.T
         # The sums of the squared covariances between the scores of clusters g and h, for g = h from
         # V_g - C_g² instead of -C_g C_h.

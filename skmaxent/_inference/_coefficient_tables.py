@@ -47,6 +47,8 @@ class CoefficientTables:
     from_standardised : ndarray of shape (n_rows * n_columns, n_coefficients) or None
         The matrix from the free coefficients of standardised columns to the ravelled coefficients.
         None if the degrees of freedom are the same for all coefficients.
+    root : ndarray of shape (n_rows * n_columns, m) or None
+        A root of `covariance` if columns are nearly collinear; see `Covariance`.
     """
 
     coef: Array
@@ -58,6 +60,7 @@ class CoefficientTables:
     replicates: Array | None
     distribution: StudentT
     from_standardised: Array | None
+    root: Array | None
 
     @property
     def index(self) -> pd.MultiIndex:

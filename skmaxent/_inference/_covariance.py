@@ -12,16 +12,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import lapack, qr, solve_triangular
+from scipy.linalg import qr
 
+from skmaxent._effects._covariance_root import (
+    SINGULAR_COVARIANCE,
+    Covariance,
+    scaled_to_unit_diagonal,
+)
 from skmaxent._effects._delta_method import unstandardising_map
-from skmaxent._existence import MOST_COLUMNS, aliased_columns, qr_factor
 from skmaxent._leverage._inverse_hessian import cholesky_inverse
 from skmaxent._leverage._reference_coding import information
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._storage._arrays import full
-from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._storage._row_targets import are_codes
 from skmaxent._typing import Array
 
@@ -32,12 +35,9 @@ MOST_COVARIANCE_BYTES = 1 << 32
 LEAST_VARIANCE_SHARE = 1e-2
 # An information matrix with unit diagonal and a pivot of no more than this is singular.
 SINGULAR_PIVOT = 1e-11
-# If a pivot is below this, sums of products of the columns have lost half of their digits or more.
-# The columns are then orthogonalised first.
-INACCURATE_PIVOT = 1e-8
-# A matrix of n rows with unit diagonal has eigenvalues of zero where they are below this times n
-# times the largest eigenvalue.
-SINGULAR_COVARIANCE = 1e-14
+# A root whose rows have unit length has singular values of zero where they are below this share of
+# the largest.
+SINGULAR_ROOT = 1e-12
 
 
 class SingularInformation(ValueError):
@@ -71,10 +71,9 @@ class Coding:
         """Return the reported coefficients, (n_rows, width), for θ of shape (r, width)."""
         return np.asarray(self.classes @ theta @ self.columns.T)
 
-    def covariance(self, V: Array) -> Array:
+    def covariance(self, V: Covariance) -> Covariance:
         """Return the covariance of the reported coefficients if θ has the covariance V."""
-        L = self.matrix
-        return np.asarray(L @ V @ L.T)
+        return V.mapped(self.matrix)
 
 
 def column_map(objective: MultinomialObjective) -> Array:
@@ -132,10 +131,9 @@ def inverse(H: Array, width: int) -> Array:
     Raises SingularInformation if columns are collinear. `width` is the number of columns of each
     logit, by which the error finds them.
     """
-    size = np.sqrt(np.maximum(H.diagonal(), 0.0))
+    A, size = scaled_to_unit_diagonal(H)
     if not (size > 0.0).all():
         raise SingularInformation(np.unique(np.flatnonzero(size == 0.0) % width))
-    A = H / np.multiply.outer(size, size)
     V = cholesky_inverse(A, SINGULAR_PIVOT)
     if V is None:
         # Pivoting moves the columns that depend on others to the end.
@@ -144,40 +142,6 @@ def inverse(H: Array, width: int) -> Array:
         columns = order[small] if small.any() else order[-1:]
         raise SingularInformation(np.unique(columns % width))
     return np.asarray(V / np.multiply.outer(size, size))
-
-
-def inverse_at(point: Point, H: Array) -> Array:
-    """Return the inverse of the information H of a point, also if columns are nearly collinear.
-
-    Sums of products of columns at a relative distance δ from the span of others have a relative
-    error of 1e-16/δ². Below `INACCURATE_PIVOT`, the columns are therefore orthogonalised by a QR
-    factorisation X = Q R of the rows, whose error is 1e-16/δ, and the information is computed for
-    the columns of Q. Raises SingularInformation if columns are aliased.
-    """
-    objective = point.objective
-    d = objective.blocks.n_features
-    width = d + objective.fit_intercept
-    size = np.sqrt(np.maximum(H.diagonal(), 0.0))
-    is_readable = isinstance(objective.blocks, RowBlocks) and d <= MOST_COLUMNS
-    if not (is_readable and (size > 0.0).all()):
-        return inverse(H, width)
-    L, info = lapack.dpotrf(H / np.multiply.outer(size, size), lower=1)
-    if info == 0 and np.square(L.diagonal()).min() > INACCURATE_PIVOT:
-        return inverse(H, width)
-    aliased = aliased_columns(objective).columns
-    if len(aliased):
-        raise SingularInformation(aliased)
-    R = qr_factor(objective)[:width, :width]
-    if len(R) < width or not R.diagonal().all():
-        return inverse(H, width)
-    combinations = np.eye(d + 1)
-    combinations[:width, :width] = solve_triangular(R, np.eye(width), trans="T")
-    try:
-        V = inverse(information(point, combinations=combinations), width)
-    except SingularInformation:  # its columns are not those of X
-        return inverse(H, width)
-    back = np.kron(np.eye(len(H) // width), combinations[:width, :width].T)
-    return np.asarray(back @ V @ back.T)
 
 
 def complement(vector: Array) -> Array:
@@ -194,21 +158,28 @@ class DeficientCovariance(ValueError):
         self.rank = rank
 
 
-def wald(x: Array, V: Array, largest_rank: int | None = None) -> float:
+def wald(x: Array, V: Covariance, largest_rank: int | None = None) -> float:
     """Return Wald's statistic xᵀ V⁻¹ x of estimates x, (n,), with the covariance V, (n, n).
 
     Raises DeficientCovariance if V is singular. `largest_rank` is a bound on the rank of V, which
     rounding may hide: a covariance from the scores of m clusters has a rank of m - 1 at most,
     because the scores sum to zero at the optimum.
     """
-    size = np.sqrt(np.maximum(V.diagonal(), 0.0))
-    scaled = V / np.multiply.outer(*2 * (np.where(size > 0.0, size, 1.0),))
-    values = np.linalg.eigvalsh(scaled)
-    rank = int((values > SINGULAR_COVARIANCE * len(x) * max(float(values[-1]), 0.0)).sum())
+    scaled, size = scaled_to_unit_diagonal(V.matrix)
+    size = np.where(size > 0.0, size, 1.0)
+    if V.root is None:
+        values = np.linalg.eigvalsh(scaled)
+        is_positive = values > SINGULAR_COVARIANCE * len(x) * max(float(values[-1]), 0.0)
+    else:
+        vectors, values, _ = np.linalg.svd(V.root / size[:, None], full_matrices=False)
+        is_positive = values > SINGULAR_ROOT * values[0]
+    rank = int(is_positive.sum())
     rank = rank if largest_rank is None else min(rank, largest_rank)
     if rank < len(x):
         raise DeficientCovariance(rank, len(x))
-    return float(x @ np.linalg.solve(V, x))
+    if V.root is None:
+        return float(x @ np.linalg.solve(V.matrix, x))
+    return float(np.square(vectors.T @ (x / size) / values).sum())
 
 
 def score_products(point: Point, groups: Array | None, weight_power: int) -> Array:

@@ -26,6 +26,7 @@ from skmaxent._inference._constrained_minimum import (
 )
 from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._goodness_of_fit import Outcomes, patterns_of
+from skmaxent._inference._inverse_information import InverseInformation
 from skmaxent._inference._profile import profile_interval
 from skmaxent._inference._pseudo_r2 import discrimination
 from skmaxent._inference._reference import Reference
@@ -395,16 +396,17 @@ class FitRows:
         )
         width = blocks.n_features + fit_intercept
         try:
-            V = _covariance.inverse(H, width) / self._total
+            found = InverseInformation.at(point, H)
         except _covariance.SingularInformation as error:
             raise ValueError(
                 "the features in X are constant, or combinations of those of the model; remove "
                 "them."
             ) from error
         r = max(1, len(point.theta) - 1)
-        gradient = point.gradient[:r] if fit_intercept else point.gradient[:r, :-1]
-        score = gradient.ravel() * self._total
-        return float(score @ V @ score), r * q
+        # The score has the coordinates of the information.
+        gradient = found.point.gradient[:r, :width]
+        score = gradient.ravel()
+        return float(score @ found.matrix @ score) * self._total, r * q
 
 
 def _fill_probabilities(context: KernelContext, P: Array) -> tuple[Array]:

@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state
 from skmaxent._inference import _covariance
 from skmaxent._inference._constrained_minimum import NegativeLogLikelihood, constrained_minimum
 from skmaxent._inference._fit_rows import FitRows
+from skmaxent._inference._inverse_information import InverseInformation
 from skmaxent._leverage import _reference_coding
 from skmaxent._objective._likelihood import likelihood
 from skmaxent._solvers import Options, Problem, Status, minimise
@@ -95,14 +96,16 @@ class Choices:
         point = constrained_minimum(NegativeLogLikelihood(float(total)), solution.point).point
         point, H = _covariance.centred_information(point)
         try:
-            V = _covariance.inverse(H, self.width) / total
+            found = InverseInformation.at(point, H)
         except _covariance.SingularInformation:
             raise NoEstimates("features are constant or linearly dependent") from None
         objective = point.objective
         theta = _reference_coding.against_last(point.theta, objective.fit_intercept)
         free = _covariance.Coding(np.eye(len(theta)), _covariance.column_map(objective))
         value = -float(total) * float(point.loss)
-        return Fitted(free.coefficients(theta).ravel(), free.covariance(V), value)
+        return Fitted(
+            free.coefficients(theta).ravel(), free.covariance(found.covariance(total)).matrix, value
+        )
 
     def log_likelihood(self, coef: Array) -> float:
         """Return the log-likelihood of free coefficients, (n_coefficients,); see `Fitted.coef`."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skmaxent._effects._covariance_root import Covariance
 from skmaxent._effects._equations import linear_equations
 from skmaxent._effects._estimates import normal_interval, percentile_interval
 from skmaxent._inference._coefficient_tables import CoefficientTables
@@ -192,7 +193,7 @@ class LinearHypotheses:
         import pandas as pd
 
         estimate = self.R @ tables.coef.ravel() - self.values
-        error = np.sqrt(np.einsum("ij,ij->i", self.R @ tables.covariance, self.R).clip(0.0))
+        error = np.sqrt(Covariance(tables.covariance, tables.root).variances(self.R))
         columns = {"estimate": estimate, "std_err": error}
         df = tables.degrees_of_freedom(self.R)
         if tables.has_tests:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from skmaxent._effects._covariance_root import Covariance
 from skmaxent._effects._delta_method import DeltaMethod, Standardised
 from skmaxent._existence import aliased_columns
 from skmaxent._inference import _covariance
@@ -80,7 +81,7 @@ def results_from_information(
     # Distances to the optimum are in standard errors of independent observations, whatever the
     # covariance that is reported.
     inverse = found.inverse * (training.total_weight / n)
-    V = found.matrix
+    V = found.covariance
     objective = point.objective
     theta = _reference_coding.against_last(point.theta, objective.fit_intercept)
     # Tests use the free coefficients, because the reported ones may be linearly dependent: with
@@ -93,14 +94,14 @@ def results_from_information(
     terms = training.problem.terms
     distance = distance_to_optimum(point, terms, inverse, n)
     notes = _notes_of_fit(estimate, fields["_rows"], point, terms, distance, n)
-    of_information = to_reported.covariance(inverse).diagonal()
+    of_information = to_reported.covariance(Covariance(inverse)).matrix.diagonal()
     notes += notes_of_degenerate_errors(
-        covariance.diagonal(), of_information, reported.rows, fields["columns"]
+        covariance.matrix.diagonal(), of_information, reported.rows, fields["columns"]
     )
     return InferenceResults(
         **fields,
         coef=to_reported.coefficients(theta),
-        covariance=covariance,
+        covariance=covariance.matrix,
         cov_type=kind.cov_type,
         n_groups=found.n_groups,
         notes=notes,
@@ -111,7 +112,7 @@ def results_from_information(
         _delta=DeltaMethod.of(
             estimate.model,
             estimate.names,
-            Standardised(objective.center, objective.scale, V),
+            Standardised(objective.center, objective.scale, V.matrix, root=V.root),
             to_free.coefficients(theta),
             found.distribution,
         ),
@@ -138,14 +139,16 @@ def _wald_tests(
     `theta` and `found` have the free coefficients of standardised columns and their covariance, and
     `to_free` maps them to those of the columns of X.
     """
+    covariance = to_free.covariance(found.covariance)
     return WaldTests(
         to_free.coefficients(theta),
-        to_free.covariance(found.matrix),
+        covariance.matrix,
         kind.cov_type,
         found.n_groups,
         found.n_units,
         found.distribution,
         None if found.distribution.by_contrast is None else to_free.matrix,
+        covariance.root,
     )
 
 
@@ -341,7 +344,7 @@ def results_for_features(
     return InferenceResults(
         **fields,
         coef=to_reported.coefficients(theta),
-        covariance=to_reported.covariance(V),
+        covariance=to_reported.covariance(Covariance(V)).matrix,
         cov_type=cov_type,
         n_groups=None,
         n_columns=n_columns,

@@ -12,10 +12,13 @@ from skmaxent._inference._constrained_minimum import (
 )
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._objective._penalty import Ridge
+from skmaxent._storage._combined_columns import CombinedColumns
 from skmaxent._storage._row_blocks import RowBlocks
+from skmaxent._storage._standardisation import Standardisation
 from skmaxent._typing import Array
 
-# If a coefficient of a standardised column changes by more than this from the fit to all rows, the
+# If a coefficient of a column of the point changes by more than this from the fit to all rows, the
 # refit is tested for separated classes.
 SUSPECT_CHANGE = 5.0
 
@@ -46,7 +49,7 @@ def refits(
     Returns
     -------
     ndarray of shape (n_refits, n_coefficients)
-        Coefficients in reference coding, for the standardised columns of the point.
+        Coefficients in reference coding, for the columns of the point.
 
     Raises
     ------
@@ -59,7 +62,12 @@ def refits(
     if not isinstance(rows, RowBlocks):
         raise TypeError("fits with other weights need rows in memory; found Dask collections.")
     likelihood = training.data.likelihood
-    block = rows.whole()
+    columns, block = objective.standardisation, rows.whole()
+    if isinstance(columns, CombinedColumns):
+        # Logits of the combinations themselves have no terms that cancel, which those of X have.
+        X = np.ascontiguousarray(columns.rows(block)[:-1].T)
+        rows = RowBlocks(X, block.targets, block.weights, block.offset, n_logits=rows.n_logits)
+        columns = Standardisation.of(X.shape[1], fit_intercept=columns.fit_intercept)
     weights = block.weights_or_ones().astype(float)
     shares = likelihood.outcomes(likelihood.dense_targets(block.targets))
     fits = np.empty((factors.shape[1], len(flattened(point))))
@@ -72,8 +80,7 @@ def refits(
             rows.with_weights(own).in_float64(),
             likelihood,
             objective.penalty,
-            objective.standardisation,
-            column_size=objective.column_size,
+            columns,
             keep_bytes=0,
             copy_bytes=0,
         )
@@ -85,10 +92,25 @@ def refits(
         # With Jeffreys' prior the estimates are finite for separated classes too.
         change = 0.0 if is_bias_reduced else np.abs(found.theta - point.theta).max()
         is_suspect = change > SUSPECT_CHANGE
-        if is_suspect and Watch(other).kind_at_end(found.theta, found.loss, 1.0) is not None:
+        if is_suspect and _are_separated(training, own, objective.coefficients(found.theta)):
             raise ValueError(
                 f"{what} {number} has separated classes, and so no finite coefficients: use a "
                 "covariance without refits."
             )
         fits[number] = flattened(found)
     return fits
+
+
+def _are_separated(
+    training: TrainingProblem, weights: Array, coefficients: tuple[Array, Array]
+) -> bool:
+    """Return whether it is proved that the classes of the rows with other weights are separated.
+
+    `weights` has the shape (n_samples,). `coefficients` are those of the columns of X in the fit to
+    these rows, (n_logits, n_features) and (n_logits,).
+    """
+    rows = training.blocks.with_weights(weights).in_float64()
+    objective = training.problem.objective.with_rows(rows, keep_bytes=0, copy_bytes=0)
+    objective = objective.with_penalty(Ridge(np.zeros(rows.n_features)))
+    point = objective.at(objective.from_coefficients(*coefficients))
+    return Watch(objective).kind_at_end(point.theta, point.loss, 1.0) is not None

@@ -153,7 +153,7 @@ class InferenceResults(PublicationMethods, TestMethods, EffectMethods, RowMethod
         return replace(
             self,
             coef=coding.coefficients(self._wald.coef),
-            covariance=coding.covariance(self._wald.covariance),
+            covariance=coding.covariance(self._wald.with_root).matrix,
             replicates=replicates,
             rows=new.rows,
             reference=new.label,

@@ -173,7 +173,20 @@ class ResultsState:
             replicates=self.replicates,
             distribution=self._distribution,
             from_standardised=self._from_standardised,
+            root=self._root,
         )
+
+    @property
+    def _contrasts(self) -> Array:
+        """The matrix from the free coefficients of a column to the reported ones."""
+        return Reference.of(self.reference, np.asarray(self.classes)).contrasts
+
+    @property
+    def _root(self) -> Array | None:
+        """A root of `covariance`, (size of coef, m), if columns are nearly collinear, or None."""
+        if self._wald.root is None:
+            return None
+        return Coding(self._contrasts, np.eye(len(self.columns))).matrix @ self._wald.root
 
     @property
     def _from_standardised(self) -> Array | None:
@@ -184,10 +197,9 @@ class ResultsState:
         """
         if self._distribution.by_contrast is None or self._delta is None:
             return None
-        contrasts = Reference.of(self.reference, np.asarray(self.classes)).contrasts
         columns = self._delta.standardised
         map_of_columns = unstandardising_map(columns.center, columns.scale, self.has_intercept)
-        return Coding(contrasts, map_of_columns).matrix
+        return Coding(self._contrasts, map_of_columns).matrix
 
     @property
     def _likelihood(self) -> FittedLikelihood:

@@ -14,17 +14,19 @@ n : float
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skmaxent._effects._covariance_root import Covariance, root_of
 from skmaxent._effects._student_t import NORMAL, StudentT
 from skmaxent._inference import _covariance
-from skmaxent._inference._bell_mccaffrey import adjusted_covariance
+from skmaxent._inference._bell_mccaffrey import BellMcCaffrey, adjusted_covariance
 from skmaxent._inference._cluster_jackknife import jackknife_covariance
 from skmaxent._inference._constrained_minimum import flattened
 from skmaxent._inference._covariance_types import CovarianceKind
 from skmaxent._inference._estimate import Estimate
+from skmaxent._inference._inverse_information import InverseInformation
 from skmaxent._inference._leverage_covariance import POWERS, corrected_score_products
 from skmaxent._inference._notes import are_separated
 from skmaxent._inference._refits import refits
@@ -70,14 +72,14 @@ def separated_classes() -> NoCovariance:
 
 @dataclass(frozen=True)
 class CoefficientCovariance:
-    """A covariance of the coefficients of standardised columns, in reference coding.
+    """A covariance of the coefficients of the columns of a point, in reference coding.
 
     Attributes
     ----------
     inverse : ndarray of shape (n_coefficients, n_coefficients)
         The inverse information V.
-    matrix : ndarray of shape (n_coefficients, n_coefficients)
-        The covariance, V or W.
+    covariance : Covariance
+        V or W.
     distribution : StudentT
         The distribution of estimates divided by their standard errors.
     n_groups : int or None
@@ -89,10 +91,27 @@ class CoefficientCovariance:
     """
 
     inverse: Array
-    matrix: Array
+    covariance: Covariance
     distribution: StudentT = NORMAL
     n_groups: int | None = None
     n_units: int | None = None
+
+    def mapped(self, back: Array) -> CoefficientCovariance:
+        """Return the covariance of other coefficients, `back` times these, with its root.
+
+        `back` has the shape (n_coefficients, n_coefficients).
+        """
+        distribution = self.distribution
+        if isinstance(distribution.by_contrast, BellMcCaffrey):
+            degrees = distribution.by_contrast
+            degrees = replace(degrees, root=back @ degrees.root)
+            distribution = replace(distribution, by_contrast=degrees)
+        return replace(
+            self,
+            inverse=back @ self.inverse @ back.T,
+            covariance=Covariance.of_root(back @ root_of(self.covariance.matrix)),
+            distribution=distribution,
+        )
 
 
 def covariance_at(
@@ -120,27 +139,28 @@ def covariance_at(
     width = point.objective.blocks.n_features + fit_intercept
     _covariance.check_size(n_classes - 1, width)
     point, H = _covariance.centred_information(point)
+    ridge: Array | None = None
     if kind.cov_type == "laplace":
-        ridge = training.problem.terms.ridge
-        H = H + _reference_coding.ridge_information(ridge, n_classes, fit_intercept)
+        strength = training.problem.terms.ridge
+        ridge = _reference_coding.ridge_information(strength, n_classes, fit_intercept)
     try:
-        # Products of scores would need orthogonalised columns too. In float32, what tells nearly
-        # collinear columns apart is rounding.
-        is_plain = kind.cov_type == "nonrobust" and estimate.coef.dtype == np.float64
-        V = _covariance.inverse_at(point, H) if is_plain else _covariance.inverse(H, width)
-        V = V / training.total_weight
+        found = InverseInformation.at(point, H, ridge)
     except _covariance.SingularInformation as error:
         if not estimate.is_bias_reduced and are_separated(point, training.problem.terms):
             raise separated_classes() from error
         is_penalised = estimate.settings.is_penalised
         raise dependent_columns(error, estimate.names, is_penalised=is_penalised) from error
+    V = found.matrix / training.total_weight
     if kind.cov_type in ("nonrobust", "laplace"):
-        return point, CoefficientCovariance(V, V)
-    if kind.units is not None:
-        return point, _of_survey(training, point, V, kind, estimate.is_bias_reduced)
-    if kind.codes is not None:
-        return point, _of_clusters(training, point, V, kind, kind.codes, estimate.is_bias_reduced)
-    return point, _of_rows(training, point, V, kind)
+        covariance = CoefficientCovariance(V, Covariance(V))
+    elif kind.units is not None:
+        covariance = _of_survey(training, found.point, V, kind, estimate.is_bias_reduced)
+    elif kind.codes is not None:
+        is_reduced = estimate.is_bias_reduced
+        covariance = _of_clusters(training, found.point, V, kind, kind.codes, is_reduced)
+    else:
+        covariance = _of_rows(training, found.point, V, kind)
+    return point, covariance if found.back is None else covariance.mapped(found.back)
 
 
 def _of_rows(
@@ -155,11 +175,13 @@ def _of_rows(
     df = n - len(V) if kind.use_t else np.inf
     if kind.cov_type in POWERS:
         meat = corrected_score_products(training, point, kind.cov_type, kind.weights)
-        return CoefficientCovariance(V, V @ meat @ V, StudentT(df), n_units=n_units)
+        return CoefficientCovariance(V, Covariance(V @ meat @ V), StudentT(df), n_units=n_units)
     power = 1 if kind.weights == "frequency" else 2
     meat = _covariance.score_products(point, None, power) * training.data.scale**power
     factor = _small_sample_factor(kind, n, n, len(V))
-    return CoefficientCovariance(V, V @ meat @ V * factor, StudentT(df), n_units=n_units)
+    return CoefficientCovariance(
+        V, Covariance(V @ meat @ V * factor), StudentT(df), n_units=n_units
+    )
 
 
 def _observations(training: TrainingProblem, kind: CovarianceKind) -> float:
@@ -204,7 +226,7 @@ def _of_clusters(
         W, degrees = adjusted_covariance(training, point, V, ways[0])
         if kind.use_t:
             distribution = StudentT(n_groups - 1.0, degrees)
-        return CoefficientCovariance(V, W, distribution, n_groups, n_groups + 1)
+        return CoefficientCovariance(V, Covariance(W), distribution, n_groups, n_groups + 1)
     if kind.cov_type != "cluster":
         W = jackknife_covariance(
             training,
@@ -215,7 +237,7 @@ def _of_clusters(
             n_groups=n_groups,
             is_bias_reduced=is_bias_reduced,
         )
-        return CoefficientCovariance(V, W, distribution, n_groups, n_groups + 1)
+        return CoefficientCovariance(V, Covariance(W), distribution, n_groups, n_groups + 1)
 
     def sandwich(way: Array, count: int) -> Array:
         """Return the sandwich covariance for `count` clusters with the codes `way`."""
@@ -224,12 +246,12 @@ def _of_clusters(
 
     W = sum(map(sandwich, ways, counts), np.zeros_like(V))
     if len(ways) == 1:
-        return CoefficientCovariance(V, W, distribution, n_groups, n_groups)
+        return CoefficientCovariance(V, Covariance(W), distribution, n_groups, n_groups)
     # The sum counts pairs of rows that share both clusters twice. The covariance for clusters of
     # rows that share both is subtracted, so that these pairs count once.
     joint = np.unique(codes, axis=0, return_inverse=True)[1].ravel()
     W = _semidefinite(W - sandwich(joint, _count_groups(training, joint)))
-    return CoefficientCovariance(V, W, distribution, n_groups)
+    return CoefficientCovariance(V, Covariance(W), distribution, n_groups)
 
 
 def _semidefinite(W: Array) -> Array:
@@ -273,7 +295,7 @@ def _of_survey(
         scores = _covariance.group_scores(point, units.codes, n_units) * training.data.scale
         W = units.covariance(scores @ V)
     df = units.df if kind.use_t else np.inf
-    return CoefficientCovariance(V, W, StudentT(df), n_units=_rank_bound(units.df))
+    return CoefficientCovariance(V, Covariance(W), StudentT(df), n_units=_rank_bound(units.df))
 
 
 def _rank_bound(df: float) -> int | None:

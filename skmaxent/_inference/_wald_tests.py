@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skmaxent._effects._covariance_root import Covariance
 from skmaxent._effects._student_t import NORMAL, StudentT
 from skmaxent._inference import _covariance
 from skmaxent._inference._tables import chi2_table, f_table
@@ -43,6 +44,8 @@ class WaldTests:
     from_standardised : ndarray of shape (n_coefficients, n_coefficients) or None
         The matrix from coefficients of standardised columns to θ, if degrees of freedom depend on
         the tested restrictions; else None.
+    root : ndarray of shape (n_coefficients, m) or None
+        A root of `covariance` if columns are nearly collinear; see `Covariance`.
     """
 
     coef: Array
@@ -52,6 +55,12 @@ class WaldTests:
     n_units: int | None = None
     distribution: StudentT = NORMAL
     from_standardised: Array | None = None
+    root: Array | None = None
+
+    @property
+    def with_root(self) -> Covariance:
+        """The covariance with its root, if it has one."""
+        return Covariance(self.covariance, self.root)
 
     def of_terms(self, terms: list[tuple[str, list[int]]]) -> pd.DataFrame:
         """Return a table of tests that the coefficients of some columns are zero for all classes.
@@ -102,8 +111,7 @@ class WaldTests:
         is what an error message calls the columns.
         """
         index = self._index(positions)
-        x, V = self.coef.ravel()[index], self.covariance[np.ix_(index, index)]
-        return self._statistic(x, V, name), len(index)
+        return self._statistic(self.coef.ravel()[index], self.with_root[index], name), len(index)
 
     def _index(self, positions: list[int]) -> Array:
         """Return the positions of the coefficients of some columns in the vector θ."""
@@ -119,10 +127,9 @@ class WaldTests:
             If the covariance of A θ is singular, because there are few clusters or rows. Without a
             name the error is a `DeficientCovariance`, for the caller to handle.
         """
-        x, V = A @ self.coef.ravel() - values, A @ self.covariance @ A.T
-        return self._statistic(x, V, name)
+        return self._statistic(A @ self.coef.ravel() - values, self.with_root.mapped(A), name)
 
-    def _statistic(self, x: Array, V: Array, name: str) -> float:
+    def _statistic(self, x: Array, V: Covariance, name: str) -> float:
         """Return Wald's statistic of estimates x, (q,), with covariance V, (q, q)."""
         # Scores sum to zero at an optimum: those of n units span at most n - 1 dimensions.
         largest_rank = None if self.n_units is None else self.n_units - 1

@@ -21,16 +21,13 @@ def against_last(theta: Array, fit_intercept: bool) -> Array:
     return np.asarray(theta if fit_intercept else theta[:, :-1])
 
 
-def information(
-    point: Point, dtype: DTypeLike = np.float64, combinations: Array | None = None
-) -> Array:
+def information(point: Point, dtype: DTypeLike = np.float64) -> Array:
     """Return the Fisher information of the mean loss at a point, (r·width, r·width).
 
-    `dtype` is the dtype of the products over rows. `combinations`, (d + 1, d + 1), makes other
-    columns of the standardised ones, as in `Point.fisher_information`.
+    `dtype` is the dtype of the products over rows.
     """
     objective = point.objective
-    H = point.fisher_information(dtype=dtype, combinations=combinations)
+    H = point.fisher_information(dtype=dtype)
     if objective.fit_intercept:
         return H
     width = objective.blocks.n_features + 1

@@ -62,14 +62,11 @@ def hessian_product(context: KernelContext, coef: Array, intercept: Array) -> tu
     return block.weighted_sums(U), U.sum(axis=1, dtype=np.float64)
 
 
-def information(
-    context: KernelContext, dtype: DTypeLike, combinations: Array | None = None
-) -> tuple[Array]:
+def information(context: KernelContext, dtype: DTypeLike) -> tuple[Array]:
     """Return Σ_i s_i H_i ⊗ x̃_i x̃_iᵀ of a block, (r (d + 1), r (d + 1)) (a kernel).
 
     s_i is the weight of row i, H_i its curvature in the r free logits, and x̃_i its standardised
     features and a one. The products are computed in `dtype` and added up in float64.
-    `combinations`, (d + 1, d + 1), multiplies x̃_i from the left.
     """
     block, likelihood = context.block, context.likelihood
     P = context.probabilities.astype(np.float64, copy=False)
@@ -81,8 +78,6 @@ def information(
         complements = -context.logits().astype(np.float64)
         likelihood.probabilities(complements)
     X = context.rows.astype(dtype, copy=False)
-    if combinations is not None:
-        X = combinations @ X
     width = len(X)
     H = full((r, width, r, width), 0.0, np.float64, X)
     step = max(256, INFORMATION_BYTES // (8 * r * width))

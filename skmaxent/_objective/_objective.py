@@ -409,10 +409,7 @@ class Point:
         return out
 
     def fisher_information(
-        self,
-        sample: MultinomialObjective | None = None,
-        dtype: DTypeLike = np.float64,
-        combinations: Array | None = None,
+        self, sample: MultinomialObjective | None = None, dtype: DTypeLike = np.float64
     ) -> Array:
         """Return the Hessian of the mean loss, without the penalty.
 
@@ -422,8 +419,6 @@ class Point:
             The objective over the rows to average over; the default is all rows.
         dtype : dtype, default=float64
             That of the products over the rows of a block.
-        combinations : ndarray of shape (d + 1, d + 1), optional
-            The columns of the Hessian are those of the products of this matrix with the rows.
 
         Returns
         -------
@@ -432,5 +427,5 @@ class Point:
             other. Softmax leaves out the last class, so that the matrix is not singular.
         """
         over = self.objective if sample is None else sample
-        (H,) = self.map_reduce(information, dtype, combinations, over=over)
+        (H,) = self.map_reduce(information, dtype, over=over)
         return np.asarray(H / over.total_weight)

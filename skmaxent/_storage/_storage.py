@@ -245,6 +245,11 @@ class Storage(ABC):
         """Number of multiplications in a product of X with the coefficients."""
         return self.size * self.n_logits
 
+    @property
+    def entry_dtype(self) -> np.dtype[Any]:
+        """The dtype of X as it was given, by which the entries are rounded."""
+        return self.dtype
+
     def in_float64(self) -> Storage:
         """Return this storage with float64 blocks; blocks of another dtype are converted."""
         return self if self.dtype == np.float64 else Float64Rows(self)
@@ -334,6 +339,10 @@ class Float64Rows(Storage):
 
     def pays_to_drop(self, constant: Array) -> bool:
         return self._rows.pays_to_drop(constant)
+
+    @property
+    def entry_dtype(self) -> np.dtype[Any]:
+        return self._rows.entry_dtype
 
     @property
     def has_room(self) -> bool:

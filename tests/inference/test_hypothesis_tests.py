@@ -10,6 +10,7 @@ from sklearn.datasets import load_wine
 from statsmodels.datasets import anes96
 
 from skmaxent import MaxentClassifier
+from skmaxent._effects._covariance_root import Covariance
 from skmaxent._inference import _constrained_minimum, _covariance
 
 ML = MaxentClassifier(C=np.inf, tol=1e-9)
@@ -262,13 +263,15 @@ def test_walds_statistic_needs_a_regular_covariance():
     for scale in (1.0, 1e-6, 1e6):
         D = np.diag([1.0, scale, 1.0, 1.0 / scale, 1.0])
         with pytest.raises(_covariance.DeficientCovariance) as error:
-            _covariance.wald(np.ones(5), D @ A.T @ A @ D)
+            _covariance.wald(np.ones(5), Covariance(D @ A.T @ A @ D))
         assert error.value.rank == 3
         B = D @ (A.T @ A + np.eye(5)) @ D
         x = D @ np.ones(5)
-        assert _covariance.wald(x, B) == pytest.approx(x @ np.linalg.inv(B) @ x, rel=1e-6)
+        assert _covariance.wald(x, Covariance(B)) == pytest.approx(
+            x @ np.linalg.inv(B) @ x, rel=1e-6
+        )
     with pytest.raises(_covariance.DeficientCovariance, match="rank of 2 does not test 3"):
-        _covariance.wald(np.ones(3), np.eye(3), largest_rank=2)
+        _covariance.wald(np.ones(3), Covariance(np.eye(3)), largest_rank=2)
 
 
 # The null model

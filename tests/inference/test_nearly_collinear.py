@@ -1,0 +1,186 @@
+"""Inference for columns at a relative distance of 1e-3 to 1e-7 from the span of others.
+
+The expected values are computed for orthogonal columns Q of X = Q R, from a Gram-Schmidt process in
+extended precision, and mapped to the columns of X by the inverse of R.
+"""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from skmaxent import MaxentClassifier, SurveyDesign
+
+WIDE = np.longdouble
+N = 300
+
+
+def orthogonal(D):
+    """Columns Q (n, p) of mean square one, and T (p, p) with Q = D T; a coefficient of D is T γ."""
+    n, p = D.shape
+    Q, R = D.astype(WIDE), np.zeros((p, p), WIDE)
+    for j in range(p):
+        for _ in range(2):
+            Q[:, j] -= Q[:, :j] @ (Q[:, :j].T @ Q[:, j])
+        Q[:, j] /= np.sqrt(Q[:, j] @ Q[:, j])
+    Q *= np.sqrt(WIDE(n))
+    R = np.triu(Q.T @ D.astype(WIDE) / n)
+    T = np.zeros((p, p), WIDE)
+    for j in range(p):
+        T[j, j] = 1 / R[j, j]
+        for i in range(j - 1, -1, -1):
+            T[i, j] = -(R[i, i + 1 : j + 1] @ T[i + 1 : j + 1, j]) / R[i, i]
+    return Q.astype(float), T
+
+
+def problem(distance, n_classes=2, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(N, 3))
+    X = np.column_stack([X, X[:, 0] - X[:, 1] + distance * rng.normal(size=N)])
+    y = (X[:, :3] @ rng.normal(size=(3, n_classes)) / 2 + rng.gumbel(size=(N, n_classes))).argmax(1)
+    w = rng.integers(1, 4, N).astype(float)
+    return X, y, w, np.arange(N) % 20
+
+
+def binary(Q, y, w):
+    """Coefficients and probabilities of two classes by Newton's method."""
+    gamma = np.zeros(Q.shape[1])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-Q @ gamma))
+        H = (Q * (w * p * (1 - p))[:, None]).T @ Q
+        gamma += np.linalg.solve(H, Q.T @ (w * (y - p)))
+    return gamma, p, np.linalg.inv(H)
+
+
+@pytest.mark.parametrize("distance", [1e-4, 1e-5, 1e-6, 1e-7])
+@pytest.mark.parametrize("cov_type", ["HC0", "HC3", "cluster"])
+def test_sandwiches_of_two_classes(distance, cov_type):
+    X, y, w, groups = problem(distance)
+    Q, T = orthogonal(np.column_stack([X, np.ones(N)]))
+    gamma, p, V = binary(Q, y, w)
+    scores = Q * (w * (y - p))[:, None]
+    if cov_type == "HC3":
+        hat = w * p * (1 - p) * np.einsum("ij,jk,ik->i", Q, V, Q)
+        scores /= (1 - hat)[:, None]
+    if cov_type == "cluster":
+        scores = np.stack([scores[groups == g].sum(axis=0) for g in range(20)]) * np.sqrt(
+            20 / 19 * (N - 1) / (N - 5)
+        )
+    W = V @ scores.T @ scores @ V
+    std_errors = np.sqrt((T @ W @ T.T).diagonal().astype(float))
+
+    clf = MaxentClassifier(C=np.inf, tol=1e-9).fit(X, y, w)
+    of_clusters = {"groups": groups} if cov_type == "cluster" else {}
+    results = clf.infer(X, y, w, cov_type=cov_type, weights="probability", **of_clusters)
+    exact = 1e-14 / distance + 1e-8
+    np.testing.assert_allclose(results.std_errors[0], std_errors, rtol=exact)
+
+    # Combinations of coefficients to which the distance does not matter.
+    b = (T @ gamma).astype(float)
+    for c in (np.eye(5)[0] + np.eye(5)[3], np.eye(5)[1] - np.eye(5)[3]):
+        of_Q = (T.T @ c).astype(float)
+        table = results.hypotheses(c[None])
+        np.testing.assert_allclose(table["std_err"], np.sqrt(of_Q @ W @ of_Q), rtol=10 * exact)
+
+    # Wald's statistic for all slopes; T' is triangular with the intercept last.
+    A = np.linalg.qr(T[:4].astype(float).T)[0]
+    chi2 = (A.T @ gamma) @ np.linalg.solve(A.T @ W @ A, A.T @ gamma)
+    of_slopes = results.linear_test(np.eye(5)[:4])
+    found = of_slopes["chi2"] if "chi2" in of_slopes else of_slopes["F"] * 4
+    np.testing.assert_allclose(found, chi2, rtol=10 * exact)
+
+    # Log-odds, and mean probabilities after a change of X along a direction of the data.
+    ends = np.asarray(results.predict_proba_interval(X, conf_level=0.6826894921370859))[:, 4:6]
+    log_odds = np.log(ends / (1 - ends))
+    errors = np.sqrt(np.einsum("ij,jk,ik->i", Q, W, Q))
+    np.testing.assert_allclose((log_odds[:, 1] - log_odds[:, 0]) / 2, errors, rtol=10 * exact)
+    average = results.average_predictions()
+    J = (w * p * (1 - p)) @ Q / w.sum()
+    np.testing.assert_allclose(average["std_err"], np.sqrt(J @ W @ J), rtol=10 * exact)
+
+    # Average marginal effects: those of x2 do not depend on the distance, and the others do.
+    curvature = (w * p * (1 - p)).sum() / w.sum()
+    change = (w * p * (1 - p) * (1 - 2 * p)) @ Q / w.sum()
+    slopes = (T[:4] * curvature + np.outer(b[:4], change)).astype(float)
+    expected = np.sqrt(np.einsum("ij,jk,ik->i", slopes, W, slopes))
+    effects = results.marginal_effects(X, sample_weight=w)["std_err"].to_numpy()[-4:]
+    np.testing.assert_allclose(effects, expected, rtol=10 * exact)
+
+
+KINDS = {
+    "nonrobust": {},
+    "HC1": {},
+    "HC2": {},
+    "CV2": {"groups": True},
+    "CV3": {"groups": True},
+    "CV3L": {"groups": True},
+    "survey": {"design": True},
+    "replicates": {"design": True},
+}
+
+
+@pytest.mark.parametrize("distance", [1e-5, 1e-6])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_other_covariances_are_those_of_orthogonal_columns(distance, n_classes, kind, container):
+    X, y, w, groups = problem(distance, n_classes)
+    Q, T = orthogonal(np.column_stack([X, np.ones(N)]))
+    options = {"cov_type": kind} if "design" not in KINDS[kind] else {}
+    if "groups" in KINDS[kind]:
+        options["groups"] = groups
+    if "design" in KINDS[kind]:
+        options["design"] = SurveyDesign(psu=groups, weights=w)
+    if kind == "replicates":
+        options["design"] = options["design"].with_replicates("JK1")
+    clf = MaxentClassifier(C=np.inf, tol=1e-9).fit(container(X), y, w)
+    found = clf.infer(container(X), y, w, **options)
+    of_Q = MaxentClassifier(C=np.inf, tol=1e-10, fit_intercept=False).fit(Q, y, w)
+    expected = of_Q.infer(Q, y, w, **options)
+    B = np.kron(np.eye(n_classes - 1), T)
+    errors = np.sqrt((B @ expected.covariance @ B.T).diagonal()).astype(float)
+    np.testing.assert_allclose(found.std_errors.ravel(), errors, rtol=1e-7)
+    A = np.eye(len(B))[:4]
+    free = np.linalg.qr((A @ B).astype(float).T)[0].T
+    tests = [r.linear_test(R).to_numpy()[0] for r, R in ((found, A), (expected, free))]
+    np.testing.assert_allclose(*tests, rtol=1e-6)
+    intervals = [r.predict_proba_interval(D) for r, D in ((found, X), (expected, Q))]
+    np.testing.assert_allclose(*intervals, atol=1e-7)
+
+
+def test_references_pickles_and_simulated_intervals():
+    X, y, w, _ = problem(1e-6, 3)
+    clf = MaxentClassifier(C=np.inf, tol=1e-9).fit(X, y, w)
+    results = clf.infer(X, y, w, cov_type="HC0")
+    again = pickle.loads(pickle.dumps(results.relative_to(1).relative_to(2)))
+    width = X.shape[1] + 1
+    c = np.zeros((1, 2 * width))
+    c[0, [0, 3]] = 1.0
+    tables = [r.hypotheses(c).to_numpy() for r in (results.relative_to(2), again)]
+    np.testing.assert_allclose(*tables, rtol=1e-7)
+    simulated = results.average_predictions(interval="simulation", random_state=0)
+    tables = [table[["lower", "upper"]] for table in (simulated, results.average_predictions())]
+    np.testing.assert_allclose(*tables, atol=0.01)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("distance", [1e-3, 1e-4, 1e-5, 3e-6, 1e-6])
+def test_float32_is_as_right_as_its_coefficients_or_aliased(n_classes, distance):
+    # Coefficients of the size 1/distance are rounded to float32.
+    X, y, _, _ = problem(distance, n_classes, seed=1)
+    X = X.astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        clf = MaxentClassifier(C=np.inf).fit(X, y)
+        results = clf.infer(X, y, cov_type="HC0")
+    if distance < 2e-6:
+        assert results.aliased == ("x3",)
+        return
+    Q, T = orthogonal(np.column_stack([X, np.ones(N)]))
+    of_Q = MaxentClassifier(C=np.inf, tol=1e-10, fit_intercept=False).fit(Q, y)
+    V = of_Q.infer(Q, y, cov_type="HC0").covariance
+    B = np.kron(np.eye(n_classes - 1), T)
+    errors = np.sqrt((B @ V @ B.T).diagonal()).astype(float)
+    np.testing.assert_allclose(results.std_errors.ravel(), errors, rtol=1e-8 / distance + 1e-6)
