@@ -113,7 +113,7 @@ def _at_orthogonal_columns(point: Point, *, is_penalised: bool) -> Point | None:
         raise SingularInformation(aliased)
     # The intercept comes first, so that it stays a column of ones.
     order = np.append([d] if objective.fit_intercept else [], np.arange(d)).astype(np.intp)
-    R = np.linalg.qr(objective.computed_once(qr_factor)[:, order], mode="r")
+    R = np.asarray(np.linalg.qr(objective.computed_once(qr_factor)[:, order], mode="r"))
     if len(R) < len(order) or not R.diagonal().all():
         return None
     R *= np.sign(R.diagonal())[:, None] / np.sqrt(float(blocks.weight_sums.n_positive))

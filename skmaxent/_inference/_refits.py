@@ -62,11 +62,11 @@ def refits(
     if not isinstance(rows, RowBlocks):
         raise TypeError("fits with other weights need rows in memory; found Dask collections.")
     likelihood = training.data.likelihood
-    columns, block = objective.standardisation, rows.whole()
+    columns, block, used = objective.standardisation, rows.whole(), rows
     if isinstance(columns, CombinedColumns):
         # Logits of the combinations themselves have no terms that cancel, which those of X have.
         X = np.ascontiguousarray(columns.rows(block)[:-1].T)
-        rows = RowBlocks(X, block.targets, block.weights, block.offset, n_logits=rows.n_logits)
+        used = RowBlocks(X, block.targets, block.weights, block.offset, n_logits=rows.n_logits)
         columns = Standardisation.of(X.shape[1], fit_intercept=columns.fit_intercept)
     weights = block.weights_or_ones().astype(float)
     shares = likelihood.outcomes(likelihood.dense_targets(block.targets))
@@ -77,7 +77,7 @@ def refits(
         if absent:
             raise ValueError(f"{what} {number} has no rows of positive weight of classes {absent}.")
         other = MultinomialObjective(
-            rows.with_weights(own).in_float64(),
+            used.with_weights(own).in_float64(),
             likelihood,
             objective.penalty,
             columns,
@@ -92,7 +92,7 @@ def refits(
         # With Jeffreys' prior the estimates are finite for separated classes too.
         change = 0.0 if is_bias_reduced else np.abs(found.theta - point.theta).max()
         is_suspect = change > SUSPECT_CHANGE
-        if is_suspect and _are_separated(training, own, objective.coefficients(found.theta)):
+        if is_suspect and _are_separated(training, rows, own, objective.coefficients(found.theta)):
             raise ValueError(
                 f"{what} {number} has separated classes, and so no finite coefficients: use a "
                 "covariance without refits."
@@ -102,15 +102,19 @@ def refits(
 
 
 def _are_separated(
-    training: TrainingProblem, weights: Array, coefficients: tuple[Array, Array]
+    training: TrainingProblem,
+    rows: RowBlocks,
+    weights: Array,
+    coefficients: tuple[Array, Array],
 ) -> bool:
     """Return whether it is proved that the classes of the rows with other weights are separated.
 
-    `weights` has the shape (n_samples,). `coefficients` are those of the columns of X in the fit to
-    these rows, (n_logits, n_features) and (n_logits,).
+    `rows` are those of `training`, and `weights` has the shape (n_samples,). `coefficients` are
+    those of the columns of X in the fit to the rows with these weights, (n_logits, n_features) and
+    (n_logits,).
     """
-    rows = training.blocks.with_weights(weights).in_float64()
-    objective = training.problem.objective.with_rows(rows, keep_bytes=0, copy_bytes=0)
+    blocks = rows.with_weights(weights).in_float64()
+    objective = training.problem.objective.with_rows(blocks, keep_bytes=0, copy_bytes=0)
     objective = objective.with_penalty(Ridge(np.zeros(rows.n_features)))
     point = objective.at(objective.from_coefficients(*coefficients))
     return Watch(objective).kind_at_end(point.theta, point.loss, 1.0) is not None
