@@ -109,7 +109,10 @@ def probabilities_and_shares(
     """
     y_prob = native(y_prob, "y_prob")
     if classes is None and hasattr(y_prob, "columns"):
-        classes = np.array(list(y_prob.columns))
+        names = y_prob.columns
+        is_time = getattr(getattr(names, "dtype", None), "kind", "") == "M"
+        # A list of times would become objects, which are not equal to the labels.
+        classes = np.asarray(names) if is_time else np.array(list(names))
     P = np.asarray(y_prob, dtype=float)
     if P.ndim != 2 or not ((P >= 0.0) & (P <= 1.0)).all():
         raise ValueError(

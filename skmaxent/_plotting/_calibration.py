@@ -174,14 +174,20 @@ class ClassCalibrationDisplay:
         ValueError
             If `ax` has not one of the axes for each class.
         """
-        labels = self.table.index.get_level_values(0).unique().tolist()
+        import pandas as pd
+
+        # The rows of a class are found by its code, because pandas reads a list of the labels False
+        # and True as a mask.
+        codes, classes = pd.factorize(self.table.index.get_level_values(0))
+        labels = classes.tolist()
         n_columns = panels_in_row(len(labels))
         n_rows = -(-len(labels) // n_columns)
         size = (PANEL_SIZE * n_columns, (PANEL_SIZE + 0.3) * n_rows)
         self.axes_ = panel_axes(ax, type(self).__name__, len(labels), "class", size)
         self.points_ = []
-        for axes, label, colour in zip(self.axes_, labels, class_colours(len(labels)), strict=True):
-            rows = self.table.loc[[label]]
+        colours = class_colours(len(labels))
+        for code, (axes, label, colour) in enumerate(zip(self.axes_, labels, colours, strict=True)):
+            rows = self.table[codes == code]
             x, y = rows["predicted"].to_numpy(), rows["observed"].to_numpy()
             bars = np.maximum([y - rows["lower"], rows["upper"] - y], 0.0)
             axes.plot([0.0, 1.0], [0.0, 1.0], color="0.6", linewidth=1.0, linestyle="--", zorder=0)

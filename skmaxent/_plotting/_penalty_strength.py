@@ -9,7 +9,10 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._estimators._classifier import MaxentClassifier
+from skmaxent._estimators._inference_kinds import check_offset_given
 from skmaxent._input._arguments import check_count, check_type
+from skmaxent._input._fitted_columns import FittedColumns
+from skmaxent._input._interchange import native
 from skmaxent._input._labels import position_of
 from skmaxent._input._settings import resolve_penalty
 from skmaxent._model_selection._cross_validation import MaxentClassifierCV, classifier_of
@@ -122,13 +125,24 @@ class PathDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+        TypeError
+            If the estimator is neither a MaxentClassifier nor a MaxentClassifierCV.
         ValueError
-            If `class_label` is not a class, or if no C of the path is finite.
+            If X has other columns than the fit, or y other labels, if the fit had an offset and
+            none is given, if `class_label` is not a class, or if no C of the path is finite.
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         """
+        is_cross_validated = isinstance(estimator, MaxentClassifierCV)
+        if not is_cross_validated:
+            what = "a MaxentClassifier or a MaxentClassifierCV"
+            check_type("estimator", estimator, MaxentClassifier, what)
         check_is_fitted(estimator)
-        if isinstance(estimator, MaxentClassifierCV):
+        columns = FittedColumns.of(estimator)
+        columns.check_names(native(X, "X"))
+        columns.check_number(FittedColumns.of_data(X, "PathDisplay").n_features)
+        check_offset_given(estimator, offset, "PathDisplay.from_estimator")
+        if is_cross_validated:
             C = estimator.C_
             model = classifier_of(estimator, C=C, l1_ratio=estimator.l1_ratio_)
             Cs = estimator.Cs_ if Cs is None else Cs
@@ -136,7 +150,7 @@ class PathDisplay:
             C, _ = resolve_penalty(estimator.penalty, estimator.C, estimator.l1_ratio)
             model = MaxentClassifier(**estimator.get_params(deep=False))
         grid = PenaltyGrid.of(DEFAULT_N_CS if Cs is None else Cs)
-        path = fit_path(model, X, y, grid, sample_weight, offset)
+        path = fit_path(model, X, y, grid, sample_weight, offset, estimator.classes_)
         alpha = getattr(estimator, "alpha", None)
         if alpha is not None:
             C = float(alphas_of(np.array(alpha), path.total_weight))

@@ -238,16 +238,15 @@ class PredictionsDisplay:
         if n_names == 2:
             return [("", self.table)]
         by, values = self.table.columns[1], self.table.iloc[:, 1]
-        return [
-            (f"{by} = {value:.4g}" if has_numbers(values) else f"{by} = {value}", part)
-            for value in values.drop_duplicates().sort_values()
-            for part in [self.table[values == value]]
-        ]
+        form = ".4g" if has_numbers(values) else ""
+        # A missing value has a panel too, the last one.
+        groups = self.table.groupby(values, dropna=False, observed=True)
+        return [(f"{by} = {value:{form}}", part) for value, part in groups]
 
     def _height_of_names(self) -> float:
         """Return the inches that rotated names of levels need below a panel."""
         values = self.table.iloc[:, 0]
-        names = [] if has_numbers(values) else values.astype(str).unique().tolist()
+        names = [] if has_numbers(values) else [str(value) for value in values.unique()]
         is_long = sum(map(len, names)) > LETTERS_OF_TICKS
         return min(LETTER_HEIGHT * max(map(len, names)), 6.0) if is_long else 0.0
 
@@ -274,14 +273,14 @@ def _grid(variables: Variables, names: list[str], given: DataGrid, n_points: int
             continue
         if not variables.is_numeric(name):
             values[name] = list(variables.levels[name])
-        elif position == 0:
-            column = data[name].astype(float)
-            values[name] = np.linspace(column.min(), column.max(), n_points)
-        else:
-            numbers = np.unique(data[name].astype(float))
-            if len(numbers) > MOST_PANELS_OF_NUMBER:
-                numbers = np.unique(np.quantile(data[name].astype(float), [0.25, 0.5, 0.75]))
-            values[name] = numbers
+            continue
+        known = data[name].astype(float).dropna()
+        if position == 0:
+            values[name] = np.linspace(known.min(), known.max(), n_points)
+            continue
+        values[name] = np.unique(known)
+        if len(values[name]) > MOST_PANELS_OF_NUMBER:
+            values[name] = np.unique(np.quantile(known, [0.25, 0.5, 0.75]))
     return replace(given, values=values | dict(given.values))
 
 

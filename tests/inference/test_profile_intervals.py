@@ -1,6 +1,7 @@
 """Ends of profile intervals against direct maximisations with the coefficient held."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,46 @@ def test_robust_covariances_have_no_profiles():
     results = ML.fit(X[:, 1:], y).infer(X[:, 1:], y, cov_type="HC0")
     with pytest.raises(ValueError, match="profiles need cov_type='nonrobust'"):
         results.profile_conf_int()
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"C": 1.0},
+        {"C": 1e9},
+        {"alpha": 1e-9},
+        {"standardize": True},
+        {"penalty_factor": [0.0, 1.0]},
+        {"prior_coef": np.ones((1, 2))},
+    ],
+)
+def test_a_ridge_has_no_profiles(params):
+    """The penalised likelihood has no chi-squared distribution, however weak the penalty is."""
+    X, _ = quasi_separated()
+    y = np.arange(len(X)) % 2
+    results = MaxentClassifier(**params).fit(X, y).infer(X, y)
+    with pytest.raises(ValueError, match="profiles are for fits without a penalty"):
+        results.profile_conf_int()
+
+
+@pytest.mark.parametrize("kind", ["factors", "class_weight", "no intercept", "correction"])
+def test_parameters_that_leave_a_likelihood_have_its_profile(kind):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 2)) * [1.0, 2.0] + [0.0, 1.0]
+    y = (X @ rng.normal(size=(2, 3)) * 0.5 + rng.gumbel(size=(80, 3))).argmax(axis=1)
+    params, factor = {
+        "factors": ({"C": 1.0, "penalty_factor": [0.0, 0.0]}, np.ones(3)),
+        "class_weight": ({"class_weight": {0: 2.0, 1: 1.0, 2: 0.5}}, np.array([2.0, 1.0, 0.5])),
+        "no intercept": ({"fit_intercept": False}, np.ones(3)),
+        "correction": ({"prior_correction": [0.2, 0.3, 0.5]}, np.ones(3)),
+    }[kind]
+    clf = MaxentClassifier(**({"C": np.inf, "tol": 1e-8} | params)).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "class_weight multiplies")
+        ends = clf.infer(X, y).profile_conf_int(features=["x0", "x1"])
+    Z, T = X if kind == "no intercept" else with_ones(X), factor * np.eye(3)[y]
+    for i in range(4):
+        assert_ends(ends.iloc[i], Z, T, i // 2, i % 2)
 
 
 @pytest.mark.filterwarnings("ignore")

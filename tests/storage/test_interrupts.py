@@ -58,6 +58,72 @@ def test_an_interrupted_fit_leaves_the_threads_of_blas_as_they_were(n_jobs, solv
     assert found.returncode == 0, found.stderr
 
 
+RESAMPLED = """
+import os, random, signal, subprocess, time
+import numpy as np
+from skmaxent import MaxentClassifier, MaxentClassifierCV, MultilabelMaxentClassifier
+
+class Failed(RuntimeError):
+    pass
+
+def interrupt(*_):
+    raise random.choice([KeyboardInterrupt, Failed])
+
+signal.signal(signal.SIGALRM, interrupt)
+rng = np.random.default_rng(0)
+X = rng.normal(size=(300, 5))
+y = (X @ rng.normal(size=(5, 3)) + rng.gumbel(size=(300, 3))).argmax(axis=1)
+sampled = MaxentClassifier(C=np.inf, n_jobs=N_JOBS).fit(X, y)
+folds = MaxentClassifierCV(Cs=5, cv=3, l1_ratios=[0.5, 1.0], n_jobs=N_JOBS).fit(X, y)
+loo = MaxentClassifierCV(Cs=5, cv="loo", n_jobs=N_JOBS).fit(X, y)
+labels = MultilabelMaxentClassifier(threshold="f1_macro").fit(X, np.c_[y > 0, y > 1])
+runs = [
+    (sampled, lambda: sampled.infer(X, y, method="bootstrap", n_bootstrap=10)),
+    (folds, lambda: folds.fit(X[:, :3], y)),
+    (loo, lambda: loo.fit(X[:, :3], y)),
+    (labels, lambda: labels.fit(X[:, :3], np.c_[y > 0, y == 1])),
+]
+random.seed(0)
+for clf, run in runs[:N_RUNS]:
+    fitted, n_interrupted = dict(vars(clf)), 0
+    for _ in range(2):  # the first time processes are started
+        start = time.perf_counter()
+        run()
+        seconds = time.perf_counter() - start
+    vars(clf).clear()
+    vars(clf).update(fitted)
+    expected = clf.predict_proba(X)
+    for _ in range(N_TRIALS):
+        try:
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 0.6 * seconds))
+            run()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            vars(clf).clear()
+            vars(clf).update(fitted)
+        except (KeyboardInterrupt, Failed):
+            n_interrupted += 1
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        assert vars(clf).keys() == fitted.keys()
+        assert all(vars(clf)[name] is fitted[name] for name in fitted)
+        np.testing.assert_array_equal(clf.predict_proba(X), expected)
+    assert n_interrupted >= N_TRIALS // 4  # a busy machine may be slower or faster
+    run()
+listed = ["ps", "-o", "stat=,args=", "--ppid", str(os.getpid())]
+children = subprocess.run(listed, capture_output=True, text=True).stdout
+assert not any(line.startswith("Z") for line in children.splitlines()), children
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ps of Linux lists child processes")
+@pytest.mark.parametrize("n_jobs, n_runs, n_trials", [(None, 4, 25), (2, 1, 1)])
+def test_interrupted_resampling_leaves_the_fitted_model(n_jobs, n_runs, n_trials):
+    """Bootstraps, folds, leave-one-out and several labels; no process is left a zombie."""
+    program = RESAMPLED.replace("N_JOBS", str(n_jobs)).replace("N_RUNS", str(n_runs))
+    command = [sys.executable, "-W", "ignore", "-c", program.replace("N_TRIALS", str(n_trials))]
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+
+
 def blas_threads():
     libraries = ThreadpoolController().select(user_api="blas").lib_controllers
     return [library.num_threads for library in libraries]
