@@ -50,7 +50,7 @@ def test_classifier(storage, labels):
         np.testing.assert_allclose(changed.predict_proba(rows), exact.predict_proba(X), **same)
     assert 1 <= clf.n_iter_[0] <= 20
     gap = 1.0 - objective(exact, y) / objective(clf, y)
-    assert gap - 1e-14 <= clf.optimality_gap_ < (1e-5 if storage == "float32" else 1e-12)
+    assert gap - 1e-14 <= clf.optimality_gap_ < (1e-5 if storage == "float32" else 1e-9)
 
 
 def objective(model, y):
@@ -83,7 +83,7 @@ def test_several_labels(storage):
     for changed in (clf.sparsify(), clf.densify()):
         np.testing.assert_allclose(changed.predict_proba(rows), expit(Z), **same)
     assert 1 <= np.max(clf.n_iter_) <= 20
-    assert np.max(clf.optimality_gap_) < (1e-5 if storage == "float32" else 1e-12)
+    assert np.max(clf.optimality_gap_) < (1e-5 if storage == "float32" else 1e-9)
 
 
 def test_softmax_over_labels():

@@ -93,6 +93,7 @@ def test_thresholds_and_sets_are_those_of_the_held_out_scores(clf, held_out):
     ):
         np.testing.assert_allclose(sets.thresholds, threshold, atol=5e-3)
         assert sets.mean_size == pytest.approx((scores <= threshold).sum(axis=1).mean(), abs=0.05)
+        assert 0 <= sets.n_refits <= N
         clear = np.abs(1.0 - P - threshold) > 0.01
         inside = sets.predict(NEW).to_numpy()
         np.testing.assert_array_equal(inside[clear], (threshold >= 1.0 - P)[clear])

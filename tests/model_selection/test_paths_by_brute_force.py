@@ -123,6 +123,7 @@ def test_cross_validation_is_that_of_the_minima_for_each_fold(selection):
     np.testing.assert_array_equal(clf.Cs_, Cs)
     np.testing.assert_array_equal(clf.l1_ratios_, ratios)
     np.testing.assert_array_equal(clf.fold_weights_, 1.0)
+    assert (clf.n_iter_ >= 1).all()  # without a fit at each C it would be zero there
     B = smallest(Cs[j], ratios[m], np.ones(120))
     np.testing.assert_allclose(centred(clf.coef_, clf.intercept_), B, atol=1e-5)
     np.testing.assert_allclose(clf.coef_frame().iloc[:-1], B[:, :5].T, atol=1e-5)
