@@ -444,7 +444,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         Raises
         ------
         ValueError
-            For L1 penalties and bounds without `method`, for linearly dependent features, for
+            For L1 penalties and bounds without `method`, for an information that is singular, for
             arguments that cannot be combined, for labels that the fit does not know, and if
             parameters that define the objective were changed after `fit`.
         MemoryError

@@ -23,7 +23,7 @@ from skmaxent._inference._make_results import (
     results_from_replicates,
 )
 from skmaxent._inference._results import InferenceResults, with_all_columns
-from skmaxent._inference._robust_covariance import NoCovariance
+from skmaxent._inference._robust_covariance import NoCovariance, advice_to_penalise
 from skmaxent._inference._sample_split import infer_by_split
 from skmaxent._input import _targets, _validation
 from skmaxent._input._arguments import as_list, check_choice, check_count
@@ -199,7 +199,7 @@ def by_information(
         try:
             return for_all_features(estimate, data, options)
         except NoCovariance:
-            if settings.is_penalised or estimate.is_bias_reduced or data.is_lazy:
+            if estimate.is_bias_reduced or data.is_lazy:
                 raise
             results = _without_aliased(estimate, data.on_host(), options)
             if results is None:
@@ -287,11 +287,12 @@ def _without_aliased(
     if len(kept) == len(names):
         return None
     if change > SAME_LOGITS:
+        penalise = advice_to_penalise(estimate.settings.is_penalised)
         raise NoCovariance(
             "the coefficients have no covariance: the features "
             f"{np.delete(names, kept).tolist()} are linear combinations of others up to 1e-11 of "
             "their length, but the fit uses the difference: without these features logits would "
-            f"change by up to {change:.2g}. Remove these features, or use a finite C."
+            f"change by up to {change:.2g}. Remove these features, or {penalise}."
         )
     X = check_data(model.columns, data.X)
     few = estimate.of_columns(kept, coef, intercept)

@@ -62,10 +62,11 @@ class Aliased:
         return np.asfortranarray(out)
 
 
-def aliased_columns(objective: MultinomialObjective) -> Aliased:
+def aliased_columns(objective: MultinomialObjective, among: Array | None = None) -> Aliased:
     """Return the columns that are aliased in the rows of positive weight.
 
-    With more than `MOST_COLUMNS` columns none are checked, and the result is empty.
+    `among` are the positions of the columns that are looked at, in ascending order; None stands for
+    all. With more than `MOST_COLUMNS` columns none are checked, and the result is empty.
     """
     d, fit_intercept = objective.blocks.n_features, objective.fit_intercept
     none = Aliased(np.empty(0, dtype=np.intp), np.empty((0, d + 1)))
@@ -77,7 +78,8 @@ def aliased_columns(objective: MultinomialObjective) -> Aliased:
     size = np.sqrt(G.diagonal()) * np.append(objective.varying, True)
     scale = np.where(size > 0.0, size, 1.0)
     A = G / np.multiply.outer(scale, scale)
-    order = np.append([d] if fit_intercept else [], np.arange(d)).astype(np.intp)
+    among = np.arange(d) if among is None else among
+    order = np.append([d] if fit_intercept else [], among).astype(np.intp)
     if (size[order] > 0.0).all() and _is_regular(A[np.ix_(order, order)]):
         return none
     R = objective.computed_once(qr_factor) * objective.standardisation.is_free

@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from skmaxent._input._fitted_columns import FittedColumns
+from skmaxent._input._penalty_terms import Columns
 from skmaxent._input._read import read
 from skmaxent._input._settings import Settings
 from skmaxent._model._fitted_model import FittedModel
@@ -87,9 +88,12 @@ class Estimate:
             Intercepts of the other model, before `prior_correction`.
         """
         correction = self.model.intercept - self.intercept
-        columns = FittedColumns(len(kept), None, self.model.columns.estimator)
+        old = self.model.columns
+        settings = self.settings.of_columns(
+            kept, Columns(old.names, old.n_features, self.model.classes)
+        )
+        columns = FittedColumns(len(kept), None, old.estimator)
         model = replace(self.model, columns=columns, coef=coef, intercept=intercept + correction)
-        settings = replace(self.settings, penalty_factor=None)
         return replace(
             self, model=model, settings=settings, names=self.names[kept], intercept=intercept
         )

@@ -103,7 +103,7 @@ class InferenceResults(PublicationMethods, TestMethods, EffectMethods, RowMethod
         coefficients are far from the optimum. They are printed above the table.
     aliased : tuple of str
         Features that are linear combinations of earlier features and of the intercept. They have no
-        coefficients, as in R.
+        coefficients, as in R. With a penalty, only features without one are aliased.
 
     Examples
     --------

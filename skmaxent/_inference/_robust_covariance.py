@@ -53,12 +53,17 @@ def dependent_columns(
     finite, so that the columns have no penalty because of their `penalty_factor`.
     """
     known = [str(names[j]) for j in error.columns if j < len(names)] or ["Intercept"]
-    advice = "give them a positive penalty_factor" if is_penalised else "use a finite C"
+    advice = advice_to_penalise(is_penalised)
     return NoCovariance(
         f"the coefficients have no covariance: {known} are constant or combinations of other "
         "features, or all rows that determine them are certain of their classes. Remove such "
         f"features, or {advice}."
     )
+
+
+def advice_to_penalise(is_penalised: bool) -> str:
+    """Return how users can penalise features; `is_penalised` tells whether C is finite."""
+    return "give them a positive penalty_factor" if is_penalised else "use a finite C"
 
 
 def separated_classes() -> NoCovariance:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from skmaxent._input._penalty_terms import Columns, terms_of
+from skmaxent._input._penalty_terms import Columns, penalty_factors, prior_of, terms_of
 from skmaxent._input._training_data import TrainingData
 from skmaxent._objective._terms import PenaltyTerms
+from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
 
 # The C of estimators whose users give none.
@@ -122,6 +123,18 @@ class Settings:
             bounds=self.bounds,
             columns=Columns(data.names, data.n_features, data.classes),
         )
+
+    def of_columns(self, kept: Array, columns: Columns) -> Settings:
+        """Return the settings of a fit to the features at the positions `kept`, without names.
+
+        `columns` are all features of the fit. Bounds are not supported, and are None.
+        """
+        factors, prior = self.penalty_factor, prior_of(self.prior_coef, columns)
+        if factors is not None:
+            factors = penalty_factors(factors, columns)[:, kept]
+            factors = factors[0] if len(factors) == 1 else factors
+        prior = None if prior is None else prior[:, kept]
+        return replace(self, penalty_factor=factors, prior_coef=prior, bounds=None)
 
 
 def resolve_penalty(penalty: str | None, C: float, l1_ratio: float | None) -> tuple[float, float]:

@@ -257,15 +257,15 @@ class TrainingProblem:
     def aliased(self) -> Array:
         """Return positions of the columns of X that earlier columns and the intercept determine.
 
-        Such a column is a linear combination of the earlier ones. The result is empty if there are
-        more than `MOST_COLUMNS` columns; see `aliased_columns`.
+        With a penalty these are columns without one; see `aliased_columns` for the limits.
         """
         return self._aliased()[0]
 
     def _aliased(self) -> tuple[Array, Aliased]:
         """Return the positions of aliased columns in X, and the aliased columns of the problem."""
-        problem, columns = self.problem, self.columns
-        found = aliased_columns(problem.objective)
+        terms, columns = self.problem.user_terms, self.columns
+        is_free = ~(terms.ridge + terms.l1).any(axis=0)
+        found = aliased_columns(self.problem.objective, np.flatnonzero(is_free))
         if columns.kept is None:
             return found.columns, found
         if columns.n_features > MOST_COLUMNS:

@@ -118,3 +118,57 @@ def test_the_optimum_under_a_prior_is_known_and_other_rows_are_not():
     model.infer(frame, y)
     with pytest.warns(UserWarning, match="standard errors from the optimum"):
         model.infer(frame, np.roll(y, 40))
+
+
+def with_unpenalised(column, n_classes):
+    """A frame with a column without a penalty, and the posterior with the others alone."""
+    y = labels_of(n_classes)
+    few = pd.DataFrame(X, columns=["a", "b", "c"])
+    whole = few.assign(d=column)[["a", "d", "b", "c"]]
+    prior = PRIOR[:n_classes] if n_classes > 2 else PRIOR[:1]
+    factors = {"b": 2.0, "c": 0.0, "d": 0.0}
+    others = {name: factor for name, factor in factors.items() if name != "d"}
+    padded = np.insert(prior, 1, 0.0, axis=1)
+    fits = [
+        MaxentClassifier(C=C, penalty_factor=factor, prior_coef=target, tol=1e-8).fit(data, y)
+        for data, factor, target in ((whole, factors, padded), (few, others, prior))
+    ]
+    return fits, whole, few, y
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_constant_without_a_penalty_is_left_out(n_classes):
+    # As without a penalty, a column that earlier ones and the intercept determine is aliased.
+    (fit, fit_of_few), whole, few, y = with_unpenalised(np.full(len(X), 3.0), n_classes)
+    found, expected = fit.infer(whole, y), fit_of_few.infer(few, y)
+    assert (found.aliased, found.columns) == (("d",), ["a", "b", "c", "Intercept"])
+    assert not found.notes
+    np.testing.assert_allclose(found.coef, expected.coef, rtol=1e-5)
+    np.testing.assert_allclose(found.std_errors, expected.std_errors, rtol=1e-6)
+    tables = [r.predict_proba_interval(D) for r, D in ((found, whole), (expected, few))]
+    np.testing.assert_allclose(*tables, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_later_of_two_collinear_columns_without_a_penalty_is_left_out(n_classes):
+    (fit, fit_of_few), whole, few, y = with_unpenalised(2.0 * X[:, 2] - 1.0, n_classes)
+    found, expected = fit.infer(whole, y), fit_of_few.infer(few, y)
+    assert (found.aliased, found.columns) == (("c",), ["a", "d", "b", "Intercept"])
+    errors = [found.std_errors[:, :3] * [1.0, 2.0, 1.0], expected.std_errors[:, [0, 2, 1]]]
+    np.testing.assert_allclose(*errors, rtol=1e-6)
+    tables = [r.predict_proba_interval(D) for r, D in ((found, whole), (expected, few))]
+    np.testing.assert_allclose(*tables, rtol=1e-6)
+
+
+def test_columns_that_a_penalty_determines_are_not_left_out():
+    y = labels_of(3)
+    whole = np.column_stack([X, X[:, 0] + X[:, 1], X[:, 2]])
+    results = MaxentClassifier(C=C, penalty_factor=[1.0, 0.0, 0.0, 0.0, 0.0]).fit(whole, y)
+    results = results.infer(whole, y)
+    assert results.aliased == ("x4",)
+    with pytest.raises(ValueError, match=r"\['x3'\] are constant .* give them a positive penalty"):
+        # The coefficient of class 0 alone has no penalty.
+        factors = np.ones((3, 4))
+        factors[0, 3] = 0.0
+        constant = np.column_stack([X, np.ones(len(X))])
+        MaxentClassifier(C=C, penalty_factor=factors).fit(constant, y).infer(constant, y)
