@@ -33,7 +33,8 @@ CLOSE_TO_OPTIMUM = 1e-3
 # If the bound on (F - F*)/F is below this, a minimum exists.
 MINIMUM_EXISTS = 0.5
 # Probabilities below LOST_PROBABILITY times the machine epsilon of X's dtype may be lost in sums
-# over the rows.
+# over the rows. Offsets make probabilities small from the start of a fit, when no step has shown a
+# direction yet: with offsets, those below the square root of the machine epsilon may be lost.
 LOST_PROBABILITY = 1e3
 # A mean loss of at most SMALL_LOSS after LONG_FIT iterations raises the suspicion of separation.
 LONG_FIT, SMALL_LOSS = 12, 0.05
@@ -201,35 +202,39 @@ class Watch:
         - A bound from self-concordance shows that a minimum exists, because F then lies above a
           function that grows in every direction.
 
-        Neither sees directions whose slope and curvature are lost in rounding. Offsets can cause
-        them, and then `gap` is not used. Without bounds, Newton steps are so long that
-        `sees_direction` proves separation before `theta` is far along such a direction. Bounds can
-        keep the steps short, and then the probabilities tell whether slopes are lost.
+        Neither sees directions whose slope and curvature are lost in rounding. Without bounds and
+        offsets, Newton steps are so long that `sees_direction` proves separation before `theta` is
+        far along such a direction. Bounds can keep the steps short, and offsets can be large. The
+        probabilities then tell whether slopes are lost. If they may be, `gap` still makes it likely
+        that the classes overlap, and this is tried first.
         """
-        if self.is_settled or (gap < MINIMUM_EXISTS and self._sees_all_slopes(theta)):
+        expects_overlap = gap < MINIMUM_EXISTS
+        if self.is_settled or (expects_overlap and self._sees_all_slopes(theta)):
             return None
         if self.sees_complete_separation(theta, loss):
             return "complete"
-        return "quasi-complete" if self._is_proved(theta, theta) else None
+        is_separated = self._is_proved(theta, theta, expects_overlap=expects_overlap)
+        return "quasi-complete" if is_separated else None
 
     def _sees_all_slopes(self, theta: Array) -> bool:
         """Return whether no direction at `theta` has a slope that is lost in rounding.
 
         Such a direction changes the logits of classes with negligible probabilities alone.
         """
-        if self._objective.blocks.has_offset:
-            return False
-        if not self._has_signs:
+        blocks = self._objective.blocks
+        if not (self._has_signs or blocks.has_offset):
             return True
-        least = LOST_PROBABILITY * float(np.finfo(self._objective.blocks.dtype).eps)
-        return self._largest_range(theta) <= -np.log(least)
+        eps = float(np.finfo(blocks.dtype).eps)
+        least = np.sqrt(eps) if blocks.has_offset else LOST_PROBABILITY * eps
+        return self._largest_range(theta, with_offset=True) <= -np.log(least)
 
-    def _largest_range(self, D: Array) -> float:
-        """Return the largest difference of two logits of a row along a direction of θ."""
+    def _largest_range(self, D: Array, *, with_offset: bool = False) -> float:
+        """Return the largest difference of two logits of a row for coefficients D, shaped as θ."""
         (largest,) = self._objective.blocks.map_reduce(
             largest_range_of_logits,
             self._objective.likelihood.is_coupled,
             *self._objective.for_blocks(D),
+            with_offset,
             combine=np.maximum,
         )
         return float(largest)
@@ -244,13 +249,13 @@ class Watch:
             self._scales = column_scales(self._objective)
         return self._scales
 
-    def _is_proved(self, theta: Array, step: Array) -> bool:
+    def _is_proved(self, theta: Array, step: Array, *, expects_overlap: bool = False) -> bool:
         """Search for directions of recession; return whether one has been found so far.
 
         `theta` are coefficients and `step` is the first direction to try, both of shape
-        (R, n_features + 1). Results are appended to `separated` and `directions`. Labels whose
-        classes are proved to overlap are not searched again, and linear programs are used once for
-        each label.
+        (R, n_features + 1). `expects_overlap` is an argument of `verdict`. Results are appended to
+        `separated` and `directions`. Labels whose classes are proved to overlap are not searched
+        again, and linear programs are used once for each label.
         """
         self._searches_left -= 1
         if self._is_free:
@@ -264,7 +269,13 @@ class Watch:
         for label in list(self._open):
             part = self._directions_of(label)
             has_programs = label not in self._undecided
-            decided, direction = verdict(part, theta, (step,), uses_programs=has_programs)
+            decided, direction = verdict(
+                part,
+                theta,
+                (step,),
+                uses_programs=has_programs,
+                expects_overlap=expects_overlap,
+            )
             if direction is not None:
                 self.separated += part.winners(direction)
                 self.directions.append(direction)
@@ -276,14 +287,16 @@ class Watch:
 
 
 def largest_range_of_logits(
-    block: Block, is_coupled: bool, coef: Array, intercept: Array
+    block: Block, is_coupled: bool, coef: Array, intercept: Array, with_offset: bool = False
 ) -> KernelResult:
     """Return the largest difference of two logits of a row in a block (a kernel).
 
     `coef` (R, d) and `intercept` (R,) are the coefficients of X. If the logits are not coupled, as
-    for sigmoids, the result is the largest absolute value of a logit.
+    for sigmoids, the result is the largest absolute value of a logit. `with_offset` tells whether
+    logits contain the offsets of the rows.
     """
-    Z = block.logits_without_offset(coef, intercept)
+    logits = block.logits_with_offset if with_offset else block.logits_without_offset
+    Z = logits(coef, intercept)
     if not is_coupled:
         return (block.largest(np.abs(Z).max(axis=0)),)
     return (block.largest(Z.max(axis=0) - Z.min(axis=0)),)

@@ -136,3 +136,34 @@ def test_centers_of_linear_programs_are_values_of_the_columns():
     columns = Standardisation.of(2, center=mean, scale=np.array([3e-7, 0.5]))
     objective = MultinomialObjective(blocks, Softmax(3), Ridge(np.zeros(2)), columns)
     np.testing.assert_array_equal(column_scales(objective).center, [0.0, 7.0])
+
+
+@pytest.mark.parametrize("seed", [115, 158, 342, 371])
+def test_a_row_apart_from_nearly_equal_columns(seed):
+    # x3 is x0 but in one row. Rounding hides that x3 - x0 changes no other row.
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(48, 4))
+    X[:, 3] = X[:, 0]
+    X[26, 3] += 1.5e-4
+    found = detect_separation(X, rng.integers(0, 3, 48))
+    assert (found.kind, found.features) == ("quasi-complete", ["x0", "x3"])
+    np.testing.assert_array_equal(np.flatnonzero(found.separated), [26])
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("size", [1.0, 10.0, 30.0, 100.0])
+def test_offsets_do_not_change_what_is_separated(n_classes, size):
+    # Whether maxima exist depends on X and y alone. The offsets of all rows, or of the only row
+    # that is separated, may favour the row's own class.
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(60, 3))
+        y = rng.integers(0, n_classes, 60)
+        offset = size * np.abs(rng.normal(size=60))
+        if seed % 2:
+            X[:, 2] = np.arange(60) == 7
+            offset[np.arange(60) != 7] *= seed % 3
+        offset = np.eye(n_classes)[y] * offset[:, None]
+        offset = offset[:, 1] - offset[:, 0] if n_classes == 2 else offset
+        _, said = messages(MaxentClassifier(C=np.inf).fit, X, y, offset=offset)
+        assert ("separated" in said) == (detect_separation(X, y).kind != "none")
