@@ -100,7 +100,8 @@ class InferenceResults(PublicationMethods, TestMethods, EffectMethods, RowMethod
         "CV2" each estimate and joint test has degrees of freedom of its own, except in `anova`.
     notes : tuple of str
         Sentences that say why the numbers are not valid: the classes are separated, or the
-        coefficients are far from the optimum. They are printed above the table.
+        coefficients are far from the optimum. They are printed above the table, and DataFrames that
+        the methods return have them in ``attrs["notes"]``.
     aliased : tuple of str
         Features that are linear combinations of earlier features and of the intercept. They have no
         coefficients, as in R. With a penalty, only features without one are aliased.

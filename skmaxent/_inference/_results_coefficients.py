@@ -8,6 +8,7 @@ import numpy as np
 
 from skmaxent._effects._estimates import normal_quantile
 from skmaxent._inference._results_state import ResultsState
+from skmaxent._inference._tables import with_notes
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ class CoefficientMethods(ResultsState):
             return False
         return self._is_maximal and not np.isnan(self._likelihood.largest)
 
+    @with_notes
     def cov_params(self) -> pd.DataFrame:
         """Return the covariance matrix of the coefficients with their names.
 
@@ -126,6 +128,7 @@ class CoefficientMethods(ResultsState):
         """
         return self._tables.cov_params()
 
+    @with_notes
     def conf_int(self, conf_level: float = 0.95) -> pd.DataFrame:
         """Return intervals of the coefficients, by the normal or Student's t distribution.
 
@@ -149,6 +152,7 @@ class CoefficientMethods(ResultsState):
         """
         return self._tables.conf_int(conf_level)
 
+    @with_notes
     def profile_conf_int(self, conf_level: float = 0.95, features: Any = None) -> pd.DataFrame:
         """Return confidence intervals from the profile likelihood.
 
@@ -182,6 +186,7 @@ class CoefficientMethods(ResultsState):
         pairs = list(zip(positions, self._names.in_model(positions), strict=True))
         return self._tables.profile_conf_int(fit, pairs, conf_level)
 
+    @with_notes
     def summary(
         self, conf_level: float = 0.95, adjust: str | None = None, *, exponentiate: bool = False
     ) -> pd.DataFrame:

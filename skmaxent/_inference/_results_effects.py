@@ -14,6 +14,7 @@ from skmaxent._inference._marginal_effects import (
     probability_intervals,
 )
 from skmaxent._inference._results_state import ResultsState
+from skmaxent._inference._tables import with_notes
 from skmaxent._typing import RandomState
 from skmaxent._warnings import warn_user
 
@@ -31,6 +32,7 @@ class EffectMethods(ResultsState):
             return {name: [name] for name in self._names.features}
         return {term.name: list(term.columns) for term in self._terms}
 
+    @with_notes
     def predictions(
         self,
         newdata: Any = None,
@@ -115,6 +117,7 @@ class EffectMethods(ResultsState):
         request = Request(*options, n_draws, random_state)
         return self._effects.predictions(request)
 
+    @with_notes
     def average_predictions(
         self,
         newdata: Any = None,
@@ -153,6 +156,7 @@ class EffectMethods(ResultsState):
         request = Request(*options, n_draws, random_state)
         return self._effects.predictions(request)
 
+    @with_notes
     def comparisons(
         self,
         variables: Any = None,
@@ -207,6 +211,7 @@ class EffectMethods(ResultsState):
         request = Request(*options, n_draws, random_state)
         return self._effects.comparisons(variables, comparison, request)
 
+    @with_notes
     def average_comparisons(
         self,
         variables: Any = None,
@@ -248,6 +253,7 @@ class EffectMethods(ResultsState):
         request = Request(*options, n_draws, random_state)
         return self._effects.comparisons(variables, comparison, request)
 
+    @with_notes
     def slopes(
         self,
         variables: Any = None,
@@ -297,6 +303,7 @@ class EffectMethods(ResultsState):
         request = Request(*options, n_draws, random_state)
         return self._effects.slopes(variables, slope, request)
 
+    @with_notes
     def average_slopes(
         self,
         variables: Any = None,
@@ -338,6 +345,7 @@ class EffectMethods(ResultsState):
         request = Request(*options, n_draws, random_state)
         return self._effects.slopes(variables, slope, request)
 
+    @with_notes
     def marginal_effects(
         self,
         X: Any,
@@ -407,6 +415,7 @@ class EffectMethods(ResultsState):
                 "comparisons or slopes, which change the variables of the data."
             )
 
+    @with_notes
     def predict_proba_interval(
         self, X: Any, conf_level: float = 0.95, *, offset: ArrayLike | None = None
     ) -> Any:

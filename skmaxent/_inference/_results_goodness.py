@@ -16,6 +16,7 @@ from skmaxent._inference._goodness_of_fit import (
     fagerland_hosmer,
 )
 from skmaxent._inference._results_state import ResultsState
+from skmaxent._inference._tables import with_notes
 from skmaxent._input._arguments import check_choice, check_flag
 from skmaxent._leverage._leave_one_out import leave_one_out
 from skmaxent._typing import Array
@@ -30,6 +31,7 @@ HELD_OUT_REFITS = 100
 class GoodnessMethods(ResultsState):
     """Goodness-of-fit tests, scores and calibration, on the rows of the fit."""
 
+    @with_notes
     def goodness_of_fit(
         self, test: str = "fagerland-hosmer", *, n_groups: int = 10
     ) -> pd.DataFrame:
@@ -81,6 +83,7 @@ class GoodnessMethods(ResultsState):
         patterns = self._held.get(what).patterns(what)
         return covariate_pattern_test(outcomes, patterns, self.n_parameters, test)
 
+    @with_notes
     def score_decomposition(
         self,
         score: str = "brier",
@@ -139,6 +142,7 @@ class GoodnessMethods(ResultsState):
         outcomes = self._outcomes("scores of the rows", held_out)
         return score_decomposition(outcomes, self.classes, score, n_bins, strategy)
 
+    @with_notes
     def calibration(
         self,
         *,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skmaxent._inference._linear_hypotheses import LinearHypotheses
-from skmaxent._inference._reference import Reference
 from skmaxent._inference._results_state import ResultsState
 from skmaxent._inference._tables import chi2_table
 from skmaxent._typing import Array
@@ -31,11 +30,6 @@ class RestrictionTests(ResultsState):
             self._validity.check_nonrobust_tests("likelihood-ratio tests", f"{what}(test='wald')")
         else:
             raise ValueError(f"test must be 'wald' or 'lr', found {test!r}.")
-
-    @property
-    def _contrasts(self) -> Array:
-        """The matrix from free to reported coefficients; see `Reference.contrasts`."""
-        return Reference.of(self.reference, np.asarray(self.classes)).contrasts
 
     def _hypotheses(self, hypothesis: Any, rhs: Any) -> LinearHypotheses:
         """Return the linear hypotheses of the arguments `hypothesis` and `rhs` of the user."""

@@ -12,7 +12,7 @@ from skmaxent._inference._covariance import column_map
 from skmaxent._inference._null_feature_tests import check_equal_rows, null_feature_statistics
 from skmaxent._inference._reference import Reference
 from skmaxent._inference._results_state import ResultsState
-from skmaxent._inference._tables import chi2_table, index_of
+from skmaxent._inference._tables import chi2_table, index_of, with_notes
 from skmaxent._input._arguments import check_flag
 from skmaxent._leverage._conformal import ConformalSets, conformal_sets
 from skmaxent._leverage._fitted_rows import FittedRows
@@ -95,6 +95,7 @@ class RowMethods(ResultsState):
             fit, weights=self.weights, max_refits=max_refits, index=self._row_names(fit)
         )
 
+    @with_notes
     def null_feature_test(self, features: str | list[str] | None = None) -> pd.DataFrame:
         """Return tests that features are null, for fits with many features.
 
@@ -226,6 +227,7 @@ class RowMethods(ResultsState):
             max_refits=max_refits,
         )
 
+    @with_notes
     def diagnostics(self, max_refits: int | None = 100) -> pd.DataFrame:
         """Return residuals, leverage and influence of each row of the fit.
 
@@ -279,6 +281,7 @@ class RowMethods(ResultsState):
             fit, weights=self.weights, max_refits=max_refits, index=self._row_names(fit)
         )
 
+    @with_notes
     def dfbetas(self, standardised: bool = True) -> pd.DataFrame:
         """Return how much each row of the fit changes each coefficient.
 

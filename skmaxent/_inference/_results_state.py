@@ -178,7 +178,7 @@ class ResultsState:
 
     @property
     def _contrasts(self) -> Array:
-        """The matrix from the free coefficients of a column to the reported ones."""
+        """The matrix (n_rows, n_classes - 1) that maps free coefficients to reported ones."""
         return Reference.of(self.reference, np.asarray(self.classes)).contrasts
 
     @property

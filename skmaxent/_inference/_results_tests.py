@@ -9,7 +9,7 @@ from skmaxent._inference._iia import choices_of, hausman_mcfadden, small_hsiao
 from skmaxent._inference._outcome_tests import equal_over_rows, equal_slopes
 from skmaxent._inference._results_restrictions import RestrictionTests
 from skmaxent._inference._score_tests import read_columns, score_tests
-from skmaxent._inference._tables import chi2_table
+from skmaxent._inference._tables import chi2_table, with_notes
 from skmaxent._inference._terms import Terms
 from skmaxent._inference._wild_bootstrap import wild_bootstrap_test
 from skmaxent._input._arguments import check_choice, check_type
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 class TestMethods(RestrictionTests):
     """Tests of terms, of linear hypotheses, and of outcomes."""
 
+    @with_notes
     def wald_test(self, features: str | list[str] | None = None) -> pd.DataFrame:
         """Return Wald tests that all coefficients of a feature or a term are zero.
 
@@ -46,6 +47,7 @@ class TestMethods(RestrictionTests):
         self._validity.check_tests("Wald tests")
         return self._wald.of_terms(self._names.terms(features))
 
+    @with_notes
     def likelihood_ratio_test(
         self, other: Self | None = None, features: Any = None
     ) -> pd.DataFrame:
@@ -89,6 +91,7 @@ class TestMethods(RestrictionTests):
         other._validity.check_nonrobust_tests("likelihood-ratio tests")
         return chi2_table([("other", *self._likelihood.ratio_to(other._likelihood))])
 
+    @with_notes
     def score_test(self, X: Any, terms: dict[str, list[str]] | None = None) -> pd.DataFrame:
         """Return Rao's score tests of features that are not in the model.
 
@@ -120,6 +123,7 @@ class TestMethods(RestrictionTests):
         groups = None if terms is None else Terms.of_groups(names, terms)
         return score_tests(self._held.get("score tests"), columns, names, groups)
 
+    @with_notes
     def anova(self, type: int = 2, test: str = "lr") -> pd.DataFrame:
         """Return tests of all `terms`, of type II or III, as `car::Anova` of R.
 
@@ -174,6 +178,7 @@ class TestMethods(RestrictionTests):
             terms, names, lambda at: fit.ratio_without(names.in_model(at)), type, chi2_table
         )
 
+    @with_notes
     def linear_test(self, hypothesis: Any, rhs: Any = None, test: str = "wald") -> pd.DataFrame:
         """Return a joint test of linear hypotheses about the coefficients.
 
@@ -210,6 +215,7 @@ class TestMethods(RestrictionTests):
         restrictions = [(hypotheses.name, A, hypotheses.values)]
         return self._tests_of(restrictions, test).rename_axis("hypothesis")
 
+    @with_notes
     def hypotheses(
         self, hypothesis: Any, rhs: Any = None, conf_level: float = 0.95
     ) -> pd.DataFrame:
@@ -240,6 +246,7 @@ class TestMethods(RestrictionTests):
         hypotheses.for_free_coefficients(self._contrasts)
         return hypotheses.table(self._tables, conf_level)
 
+    @with_notes
     def wild_bootstrap_test(
         self,
         hypothesis: Any,
@@ -291,6 +298,7 @@ class TestMethods(RestrictionTests):
         influences = fit.cluster_influences(A, hypotheses.values)
         return wild_bootstrap_test(influences, hypotheses.name, n_bootstrap, weights, random_state)
 
+    @with_notes
     def equality_test(self, features: Any = None, test: str = "wald") -> pd.DataFrame:
         """Test whether the coefficients of a feature or a term are equal for all outcomes.
 
@@ -327,6 +335,7 @@ class TestMethods(RestrictionTests):
         ]
         return self._tests_of(restrictions, test)
 
+    @with_notes
     def combine_test(self, test: str = "wald") -> pd.DataFrame:
         """Test for all pairs of outcomes whether all their slopes are equal.
 
@@ -369,6 +378,7 @@ class TestMethods(RestrictionTests):
         labels = pd.MultiIndex.from_tuples([pair[:2] for pair in pairs], names=["first", "second"])
         return self._tests_of(restrictions, test).set_axis(labels)
 
+    @with_notes
     def iia_test(self, method: str = "hausman", random_state: RandomState = None) -> pd.DataFrame:
         """Test the independence of irrelevant alternatives, by leaving out each outcome in turn.
 

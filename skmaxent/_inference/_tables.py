@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from scipy import stats
@@ -12,6 +14,31 @@ from skmaxent._typing import Array
 
 if TYPE_CHECKING:
     import pandas as pd
+
+P = ParamSpec("P")
+Results = TypeVar("Results", bound=Any)
+Table = TypeVar("Table")
+
+
+def with_notes(
+    method: Callable[Concatenate[Results, P], Table],
+) -> Callable[Concatenate[Results, P], Table]:
+    """Decorate a method of results so that its DataFrame has their `notes` in `attrs["notes"]`.
+
+    Without notes, and for tables that are no pandas DataFrame, nothing changes.
+    """
+
+    @functools.wraps(method)
+    def noted(results: Results, /, *args: P.args, **options: P.kwargs) -> Table:
+        table = method(results, *args, **options)
+        if results.notes:
+            import pandas as pd
+
+            if isinstance(table, pd.DataFrame):
+                table.attrs["notes"] = results.notes
+        return table
+
+    return noted
 
 
 def index_of(labels: list[Any], names: list[str]) -> pd.MultiIndex:

@@ -1,5 +1,8 @@
 """detect_separation: its verdicts, and a direction that proves them."""
 
+import pickle
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_iris
 
-from skmaxent import detect_separation
+from skmaxent import MaxentClassifier, detect_separation
 
 X, y = load_iris(return_X_y=True, as_frame=True)
 
@@ -77,3 +80,27 @@ def test_bad_input_is_named():
         detect_separation(X, np.zeros(150))
     with pytest.raises(ValueError, match="minimum of 1 is required by detect_separation"):
         detect_separation(np.empty((0, 2)), [])
+
+
+def test_tables_of_separated_fits_have_the_notes():
+    X = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0, 1.5, 1.2]})
+    for y, is_separated in (([0, 1, 0, 1, 0, 1], False), ([0, 0, 1, 1, 1, 0], True)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            results = MaxentClassifier(C=np.inf).fit(X, y).infer(X, y)
+            tables = [
+                results.summary(),
+                results.conf_int(),
+                results.cov_params(),
+                results.wald_test(),
+                results.hypotheses("x = 0"),
+                results.marginal_effects(X),
+                results.average_slopes(),
+                results.predictions(),
+                results.predict_proba_interval(X),
+                results.relative_to("symmetric").summary(exponentiate=True),
+                pickle.loads(pickle.dumps(results)).summary(),
+            ]
+        assert bool(results.notes) == is_separated
+        expected = {"notes": results.notes} if is_separated else {}
+        assert [table.attrs for table in tables] == [expected] * len(tables)
