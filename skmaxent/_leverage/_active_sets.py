@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -358,7 +358,11 @@ class ProximalSteps:
 
 
 def held_out_changes(
-    sets: ActiveSets, rows: RowMatrices, moved: Array, slopes: Callable[[Array], Array]
+    sets: ActiveSets,
+    rows: RowMatrices,
+    moved: Array,
+    slopes: Callable[[Array], Array],
+    shift: Array | None = None,
 ) -> Array:
     """Return the changes of the logits of rows in the fits without them, (n_fits·n, r).
 
@@ -371,12 +375,18 @@ def held_out_changes(
         Changes of coordinates in A and of gradients of the others, for an empty S.
     slopes : callable
         Returns the `ProximalSteps.slopes` of the rows at given positions.
+    shift : ndarray of shape (n_fits·n, size), optional
+        The changes of the coordinates for an empty S; those of other S are written to it.
     """
     change = np.einsum("mkl,ml->mk", rows.leverage, rows.held_out_residual)
     signs = sets.changes(moved).reshape(len(change), -1)
     which = np.flatnonzero(signs.any(axis=1))
     if len(which):
         steps = ProximalSteps.of(sets, rows, which, slopes(which), signs[which])
+        if shift is not None:
+            steps = replace(steps, shift=shift[which])
         converged = steps.solve(np.arange(len(which)))
         change[which[converged]] = steps.change[converged]
+        if shift is not None and steps.shift is not None:
+            shift[which[converged]] = steps.shift[converged]
     return np.asarray(change)

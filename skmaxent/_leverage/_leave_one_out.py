@@ -207,6 +207,12 @@ class HeldOut:
         """Whether leverages are estimated from random vectors."""
         return _is_sampled(self.leverages)
 
+    def with_leverages(self) -> HeldOut:
+        """Return the same scores with leverages, which some exact fits need."""
+        leverages = self.fit.leverages("frequency", is_rough=True)
+        refits = Refits(self.fit.training.problem, self.fit.theta, leverages, self.refits.tolerance)
+        return replace(self, leverages=leverages, refits=refits)
+
     def jackknife(self, weights: str, statistic: Statistic, n_groups: int) -> tuple[Array, Array]:
         """Return a statistic of the scores, and its Monte-Carlo error, which is 0 without vectors.
 
@@ -259,7 +265,6 @@ def by_one_step(
     score_tolerance: float | None = None,
     n_vectors: int = N_VECTORS,
     refits_sampled: bool = True,
-    shifts: dict[int, Array] | None = None,
     units: Units | None = None,
 ) -> HeldOut:
     """Return held-out scores by one Newton step. `make_exact_fits` makes them more accurate.
@@ -286,8 +291,6 @@ def by_one_step(
         Whether exact fits replace inaccurate approximations from random vectors. If not, they only
         replace those of nearly singular units. With few vectors, the largest changes are those with
         the largest errors, and replacing these alone biases the mean score.
-    shifts : dict, optional
-        As in `SmallRefits`, from fits with other strengths of the penalty.
     units : Units, optional
         The result of `small_units` for the fit. No leverages are computed then.
     """
@@ -305,7 +308,7 @@ def by_one_step(
     if more is not None and more is not leverages:
         leverages, units = more, left_out_units(fit, more, weights)
         scores = HeldOutScores(units, weights, fit.correction, is_single)
-    refits = Refits(problem, fit.theta, leverages, refit_tolerance, shifts)
+    refits = Refits(problem, fit.theta, leverages, refit_tolerance)
     ratio = SMOOTH_ERROR if all_coefficients_vary(problem.terms) else NONSMOOTH_ERROR
     if not refits_sampled and _is_sampled(leverages):
         n_singular = int(np.count_nonzero(units.largest_hat > NEARLY_SINGULAR))

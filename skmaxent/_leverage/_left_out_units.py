@@ -67,6 +67,8 @@ class Units:
         The weight that is left out, as the objective stores weights.
     effective_df : float
         Σ_i tr(A_i Λ_i) over whole rows.
+    shifts : ndarray of shape (n_units, p) or None
+        The changes of the flat coefficients by one Newton step, if they are known.
     """
 
     row: Array
@@ -79,6 +81,7 @@ class Units:
     largest_hat: Array
     left_out: Array
     effective_df: float
+    shifts: Array | None = None
 
 
 def left_out_units(fit: FittedRows, leverages: Leverages, weights: str) -> Units:

@@ -22,6 +22,9 @@ from skmaxent._typing import Array
 REFIT_TOLERANCE, REFIT_ITERATIONS = 1e-4, 200
 # The distance at which the simplified Newton method ends. Its last steps cost little.
 NEWTON_TOLERANCE = 1e-5
+# The largest number of coefficients for which Newton's method makes the fits of small data in which
+# the simplified one does not converge.
+MOST_COEFFICIENTS = 256
 # A row that keeps a smaller share of its weight has only kept a rounding error.
 LEAST_KEPT = 1e-12
 
@@ -41,12 +44,12 @@ class Refits:
     tolerance : float, default=NEWTON_TOLERANCE
         The distance to the optimum, in standard errors, at which fits end. A solver ends at
         `REFIT_TOLERANCE` if that is larger.
-    shifts : dict, optional
-        As in `SmallRefits`.
 
     Attributes
     ----------
-    shifts : dict
+    tolerance : float
+    errors : dict
+        As in `SmallRefits`; empty at first.
     n_fits : int
         The number of fits that were made.
     rows : list of int
@@ -62,17 +65,17 @@ class Refits:
         theta: Array,
         leverages: Leverages | None,
         tolerance: float = NEWTON_TOLERANCE,
-        shifts: dict[int, Array] | None = None,
     ) -> None:
         blocks = problem.objective.blocks
         assert isinstance(blocks, RowBlocks)
         self._problem = problem
-        self._start = problem.coefficients(theta)
+        self._theta, self._start = theta, problem.coefficients(theta)
+        self.tolerance = tolerance
         self._solver_tolerance = max(tolerance, REFIT_TOLERANCE)
         self._small = self._newton = None
-        self.shifts = {} if shifts is None else shifts
+        self.errors: dict[int, Array] = {}
         if SmallRefits.suits(problem):
-            self._small = SmallRefits(problem, theta, tolerance, self.shifts)
+            self._small = SmallRefits(problem, theta, tolerance, self.errors)
         elif leverages is not None:
             self._newton = SimplifiedNewton.of(problem, leverages, tolerance)
         given = blocks.X, blocks.targets, blocks.weights, blocks.offset
@@ -106,22 +109,35 @@ class Refits:
         rows = [each.row[at] for each, at in zip(units, which, strict=True)]
         left_out = [each.left_out[at] for each, at in zip(units, which, strict=True)]
         outcomes = [each.outcome[at] for each, at in zip(units, which, strict=True)]
+        shifts = [
+            None if each.shifts is None else each.shifts[at]
+            for each, at in zip(units, which, strict=True)
+        ]
         small = [each._small for each in refits if each._small is not None]
         if len(small) == len(refits):
-            found = SmallRefits.logits_without(small, rows, left_out)
+            found = SmallRefits.logits_without(small, rows, left_out, shifts)
         else:
-            found = list(map(Refits._by_itself, refits, rows, left_out, outcomes))
+            found = list(map(Refits._by_itself, refits, rows, left_out, outcomes, shifts))
         return list(map(Refits._completed, refits, found, rows, left_out, outcomes))
 
-    def _by_itself(self, rows: Array, left_out: Array, outcomes: Array) -> tuple[Array, Array]:
+    def _by_itself(
+        self, rows: Array, left_out: Array, outcomes: Array, shifts: Array | None
+    ) -> tuple[Array, Array]:
         """Return the logits of rows (n,) in the fits without them, and a mask of those that ended.
 
         The arguments are those of `SimplifiedNewton.logits_without`.
         """
         if self._small is not None:
-            return SmallRefits.logits_without([self._small], [rows], [left_out])[0]
+            return SmallRefits.logits_without([self._small], [rows], [left_out], [shifts])[0]
         if self._newton is not None:
-            return self._newton.logits_without(rows, left_out, outcomes)
+            logits, converged = self._newton.logits_without(rows, left_out, outcomes)
+            others = np.flatnonzero(~converged)
+            if len(others) and SmallRefits.suits(self._problem, MOST_COEFFICIENTS):
+                small = SmallRefits(self._problem, self._theta, self.tolerance, {})
+                shifts = None if shifts is None else shifts[others]
+                given = [rows[others]], [left_out[others]], [shifts]
+                ((logits[others], converged[others]),) = small.logits_without([small], *given)
+            return logits, converged
         return np.empty((len(rows), len(self._start[0]))), np.zeros(len(rows), dtype=bool)
 
     def _completed(

@@ -33,16 +33,17 @@ class SmallRefits:
         The minimum of the problem.
     tolerance : float
         The distance to the optimum, in standard errors, at which fits end.
-    shifts : dict
-        For some rows, what leaving them out adds to the coefficients of another strength of the
-        penalty, flat. The fits start there, and replace the entries by theirs.
+    errors : dict
+        For some rows, what the exact fit of another strength of the penalty adds to the coefficients
+        by one step, flat. The fits start where it is added to those by the step of this strength,
+        and replace the entries by theirs.
     """
 
     def __init__(
-        self, problem: Problem, theta: Array, tolerance: float, shifts: dict[int, Array]
+        self, problem: Problem, theta: Array, tolerance: float, errors: dict[int, Array]
     ) -> None:
         blocks: Any = problem.objective.blocks
-        self._shifts = shifts
+        self._errors = errors
         self._problem, self._theta, self._tolerance = problem, theta, tolerance
         n = blocks.n_samples
         self._weights = np.ones(n) if blocks.weights is None else blocks.weights.astype(float)
@@ -67,7 +68,10 @@ class SmallRefits:
 
     @staticmethod
     def logits_without(
-        refits: Sequence[SmallRefits], rows: Sequence[Array], left_out: Sequence[Array]
+        refits: Sequence[SmallRefits],
+        rows: Sequence[Array],
+        left_out: Sequence[Array],
+        shifts: Sequence[Array | None],
     ) -> list[tuple[Array, Array]]:
         """Fit without a part of the weight of one row at a time; return the logits of these rows.
 
@@ -79,6 +83,8 @@ class SmallRefits:
             For each of `refits`, the rows that are left out one at a time.
         left_out : sequence of ndarray of shape (n,)
             The weights that are left out, as the objective stores weights.
+        shifts : sequence of ndarray of shape (n, p), or None
+            What one step without the row adds to the flat coefficients; None stands for zeros.
 
         Returns
         -------
@@ -98,19 +104,30 @@ class SmallRefits:
         batch = SmallBatch(objective, weights, sizes, penalties, of_refits)
         # The loss is a mean over a smaller total weight, and the penalty grows by the same factor.
         strength = objective.total_weight / totals
-        start = np.concatenate(
-            [each._starts(some) for each, some in zip(refits, rows, strict=True)]
+        by_step = np.concatenate(
+            [each._by_step(*given) for each, *given in zip(refits, rows, shifts, strict=True)]
         )
+        start = by_step + np.concatenate(
+            [each._known_errors(some) for each, some in zip(refits, rows, strict=True)]
+        )
+        # Zeros after the step are right more often than small numbers beside them.
+        is_l1 = batch.strengths(at, strength)[0] > 0.0
+        start = np.where(is_l1 & (start * by_step <= 0.0), 0.0, start)
         W, n_iter = batch.minimise(at, strength, start, first._tolerance, MOST_STEPS)
         Z, converged = batch.logits(W, row), n_iter > 0
         found = []
         for number, (each, some) in enumerate(zip(refits, rows, strict=True)):
             mine = of_refits == number
-            each._shifts.update(zip(some.tolist(), W[mine] - each._theta.ravel(), strict=True))
+            each._errors.update(zip(some.tolist(), (W - by_step)[mine], strict=True))
             found.append((Z[mine], converged[mine]))
         return found
 
-    def _starts(self, rows: Array) -> Array:
-        """Return the flat coefficients at which the fits without `rows` (n,) start, (n, p)."""
-        theta = self._theta.ravel()
-        return np.stack([theta + self._shifts.get(row, 0.0) for row in rows.tolist()])
+    def _by_step(self, rows: Array, shifts: Array | None) -> Array:
+        """Return the flat coefficients without `rows` (n,) by one step, (n, p)."""
+        theta = np.tile(self._theta.ravel(), (len(rows), 1))
+        return theta if shifts is None else theta + shifts
+
+    def _known_errors(self, rows: Array) -> Array:
+        """Return the entries of `errors` for `rows` (n,), (n, p); zeros for unknown rows."""
+        zero = np.zeros(self._theta.size)
+        return np.stack([self._errors.get(row, zero) for row in rows.tolist()])

@@ -70,7 +70,7 @@ class _SmallSteps:
         blocks: Any = fit.training.blocks
         stored = np.ones(n) if blocks.weights is None else blocks.weights.astype(float)
         rows = self._matrices()
-        change = self._changes(rows)
+        change, shifts = self._changes(rows)
         if self._likelihood.is_coupled:
             change = np.column_stack([change, np.zeros(len(change))])
         change = change.reshape(-1, n, R)
@@ -90,6 +90,7 @@ class _SmallSteps:
                 largest_hat=hat[j],
                 left_out=stored * self._left_out,
                 effective_df=float(df[j]),
+                shifts=shifts[j],
             )
             for j in range(len(change))
         ]
@@ -153,16 +154,18 @@ class _SmallSteps:
             left_out=weights * np.tile(self._left_out, m),
         )
 
-    def _changes(self, rows: RowMatrices) -> Array:
-        """Return the changes of the free logits of all rows, (m n, r)."""
-        slopes, rho = self._slopes, rows.held_out_residual
+    def _changes(self, rows: RowMatrices) -> tuple[Array, Array]:
+        """Return the changes of the free logits of all rows, (m n, r), and of W, (m, n, p)."""
+        slopes, rho, sets = self._slopes, rows.held_out_residual, self._sets
         m, r, n = slopes.shape[:3]
+        moved = np.einsum("mknp,mnk->mnp", slopes, rho.reshape(m, n, r))
+        shifts = np.where(sets.is_active[:, None], moved, 0.0)
         has_zeros = (self._fit.training.problem.terms.l1 > 0.0).any()
         if not (has_zeros and finds_zeros(n, *self._shape)):
-            return np.einsum("mkl,ml->mk", rows.leverage, rho)
-        moved = np.einsum("mknp,mnk->mnp", slopes, rho.reshape(m, n, r))
+            return np.einsum("mkl,ml->mk", rows.leverage, rho), shifts
 
         def slopes_of(which: Array) -> Array:
             return np.asarray(slopes[which // n, :, which % n].transpose(1, 0, 2))
 
-        return held_out_changes(self._sets, rows, moved, slopes_of)
+        of_rows = shifts.reshape(m * n, -1)
+        return held_out_changes(sets, rows, moved, slopes_of, of_rows), shifts

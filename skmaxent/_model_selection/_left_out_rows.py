@@ -26,6 +26,7 @@ from skmaxent._model_selection._penalty_grid import PenaltyGrid
 from skmaxent._model_selection._rows_in_memory import RowsInMemory
 from skmaxent._model_selection._score_accuracy import HeldOutRows, ScoreAccuracy
 from skmaxent._model_selection._scores_of_path import ScoresOfPath
+from skmaxent._model_selection._small_folds import fit_small_path
 from skmaxent._model_selection._stepped_scores import SteppedScores
 from skmaxent._storage._cluster import is_dask
 from skmaxent._typing import Array, DType
@@ -268,6 +269,10 @@ class LeftOutRows:
             given = settings, training, path, grid, self.mean_and_error, repeat
             scores.append(kind.of(*given, max(job.cv_tol, LEAST_TOLERANCE)))
 
+        def together(training: TrainingProblem) -> MaxentPath | None:
+            """Return the path of small data, which needs less time than one fit after another."""
+            return fit_small_path(training, model, grid) if job.cv_tol > 0.0 else None
+
         path = fold_path(
             model,
             self.rows.X,
@@ -280,6 +285,7 @@ class LeftOutRows:
             data=data,
             at_end=score,
             accuracy=self._accuracy(job),
+            together=together,
         )
         if task is not None:
             task.end()

@@ -174,6 +174,7 @@ def fit_path(
     at_end: AtEnd | None = None,
     accuracy: ScoreAccuracy | None = None,
     starts: tuple[Array, Array] | None = None,
+    together: Callable[[TrainingProblem], MaxentPath | None] | None = None,
 ) -> MaxentPath:
     """Fit the path of a model from the strongest penalty on, and return it in the grid's order.
 
@@ -208,6 +209,9 @@ def fit_path(
     starts : tuple of ndarray, optional
         Coefficients and intercepts at which the fits start, for each C, in the shapes of those of a
         `MaxentPath`. The default is the solution at the C before.
+    together : callable, optional
+        Returns the whole path up to the `tol` of the model, or None if each C has to be fitted
+        alone. Its optimality gaps are NaN.
 
     Returns
     -------
@@ -226,7 +230,10 @@ def fit_path(
     with TrainingProblem.of(data, settings) as training:
         warn_of_inexact_columns(model, training)
         solver = _solver_of(model, training)
-        path = _empty_path(model, training, solver, grid, settings.l1_ratio, relax=relax)
+        known = None if together is None else together(training)
+        path = known
+        if path is None:
+            path = _empty_path(model, training, solver, grid, settings.l1_ratio, relax=relax)
         own_task = None
         if task is None:
             own_task = task = Task.of_fit(
@@ -249,7 +256,9 @@ def fit_path(
             end(index, _fit_at(path, index, strength, training, solver, None, known))
 
         positions: Iterable[int] = np.argsort(path.Cs, kind="stable").tolist()
-        if accuracy is not None:
+        if known is not None:
+            positions, accuracy = (), None
+        elif accuracy is not None:
             is_smooth = training.problem_terms.is_plain_ridge
             positions = accuracy.positions(path, is_smooth=is_smooth)
         for i in positions:

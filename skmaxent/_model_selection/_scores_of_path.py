@@ -157,8 +157,8 @@ class ScoresOfPath:
         # mean squared changes of the logits.
         self._is_sampled, self._has_more, self._sizes = False, np.zeros(n, bool), np.zeros(n)
         self._corrections: dict[int, Array] = {}
-        # What leaving out single rows adds to the coefficients, for each rank with leverages.
-        self._shifts: dict[int, dict[int, Array]] = {}
+        # What exact fits add to the coefficients by one step, for each rank with leverages.
+        self._of_fits: dict[int, dict[int, Array]] = {}
         # The last two arguments of `score`, which are the same at all Cs.
         self._left_out: tuple[Units, Array] | None = None
 
@@ -409,10 +409,10 @@ class ScoresOfPath:
         """
         found = self._by_one_step(ranks, n_vectors)
         for rank, held in found.items():
-            nearest = min(self._shifts, key=lambda other: abs(other - rank), default=rank)
-            held.refits.shifts.update(self._shifts.get(nearest, {}))
+            nearest = min(self._of_fits, key=lambda other: abs(other - rank), default=rank)
+            held.refits.errors.update(self._of_fits.get(nearest, {}))
         make_exact_fits([held for rank, held in found.items() if not are_far[rank]], self._best)
-        self._shifts |= {rank: held.refits.shifts for rank, held in found.items()}
+        self._of_fits |= {rank: held.refits.errors for rank, held in found.items()}
         return found
 
     def _by_one_step(self, ranks: list[int], n_vectors: int) -> dict[int, HeldOut]:

@@ -1,4 +1,4 @@
-"""Paths of the folds of small data, fitted together.
+"""Paths of the folds of small data, fitted together, and the path of all rows.
 
 All folds have the columns of all rows; held-out rows have weight zero. Fits at some Cs come first,
 from the strongest penalty on. The fits at other Cs start where the coefficients of their neighbours
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
@@ -29,6 +30,7 @@ from skmaxent._solvers import (
     MOST_STRENGTH,
     TOL_WITH_RIDGE,
     SmallBatch,
+    SmallRows,
     polynomial_factors,
     suits_small_batch,
 )
@@ -36,8 +38,12 @@ from skmaxent._typing import Array
 
 # A class with a smaller share of the weights in a fold may count as absent, or be lost in rounding.
 LEAST_SHARE = 1e-15
-# The fits that come first are at every STRIDE-th C.
-STRIDE = 8
+# The fits that come first are at every STRIDE-th C, or at every STRIDE_ALONE-th of a single fold:
+# the fits of one C are then too few to be made together.
+STRIDE, STRIDE_ALONE = 8, 16
+# The largest number of coefficients of a ridge whose path is fitted together. With more of them it is
+# faster to fit a few Cs, and to interpolate: all coefficients are unknowns of each linear system.
+MOST_OF_RIDGE = 64
 # The number of fits from which a start is interpolated; one less is extrapolated from. With an L1
 # penalty, paths have kinks, across which a line is better than a cubic.
 SMOOTH_POINTS, NONSMOOTH_POINTS = 4, 2
@@ -65,8 +71,10 @@ class SmallFolds:
         self._batch = SmallBatch(problem.objective, weights, sizes, [self._penalty])
         self._n_points = NONSMOOTH_POINTS if self._penalty.l1.any() else SMOOTH_POINTS
 
-    def fit(self, grid: PenaltyGrid, model: MaxentClassifier) -> list[MaxentPath | None]:
-        """Fit all folds at the Cs of a grid, with the parameters of a model.
+    def fit(
+        self, grid: PenaltyGrid, model: MaxentClassifier, tol: float
+    ) -> list[MaxentPath | None]:
+        """Fit all folds at the Cs of a grid up to `tol`, with the parameters of a model.
 
         The result is None for each fold in which a fit did not converge.
         """
@@ -79,7 +87,6 @@ class SmallFolds:
             strengths = 1.0 / np.multiply.outer(totals, Cs)
         if not self._affords(strengths):
             return [None] * len(totals)
-        tol = min(model.tol, TOL_WITH_RIDGE)
         W, n_iter = self._minima(strengths, tol, model.max_iter)
         coef, intercept = self._coefficients(W)
         return [
@@ -126,7 +133,7 @@ class SmallFolds:
         W = np.repeat(self._batch.null()[:, None], n, axis=1)
         n_iter = np.zeros(strengths.shape, dtype=np.int32)
         logs, known = np.log(strengths[0]), list[int]()
-        for ranks in _levels(n):
+        for ranks in _levels(n, STRIDE if n_folds > 1 else STRIDE_ALONE):
             for rank in ranks if known else ():
                 nodes = self._nodes(known, rank)
                 factors = polynomial_factors(logs[nodes], logs[rank])
@@ -190,12 +197,42 @@ def fit_small_folds(
     without = replace(settings, class_weight=None)
     data = read(without, model, rows.X, rows.y, rows.sample_weight, rows.offset)
     with TrainingProblem.of(data, without) as training:
-        if not _suits(training, settings, model):
+        # With standardize, the penalty of a fold depends on its own rows.
+        if settings.standardize or not _suits(training, model):
             return [None] * len(trains)
         weights, sizes = zip(
             *(_weights(rows, train, settings.class_weight) for train in trains), strict=True
         )
-        return SmallFolds(training, np.array(weights), np.array(sizes)).fit(grid, model)
+        folds = SmallFolds(training, np.array(weights), np.array(sizes))
+        return folds.fit(grid, model, min(model.tol, TOL_WITH_RIDGE))
+
+
+def fit_small_path(
+    training: TrainingProblem, model: MaxentClassifier, grid: PenaltyGrid
+) -> MaxentPath | None:
+    """Fit the path of all rows, many Cs at a time, if the data are small.
+
+    Parameters
+    ----------
+    training : TrainingProblem
+        The problem of all rows, with class weights.
+    model : MaxentClassifier
+        The parameters of the fits, except C.
+    grid : PenaltyGrid
+        The values of C.
+
+    Returns
+    -------
+    MaxentPath or None
+        None if the path has to be fitted in another way.
+    """
+    objective, is_smooth = training.problem.objective, training.problem_terms.is_plain_ridge
+    is_large = is_smooth and math.prod(objective.shape) > MOST_OF_RIDGE
+    if is_large or not _suits(training, model):
+        return None
+    weights = training.total_weight * objective.computed_once(SmallRows).weights
+    sizes = np.array([objective.blocks.effective_size])
+    return SmallFolds(training, weights[None], sizes).fit(grid, model, model.tol)[0]
 
 
 def _weights(rows: RowsInMemory, train: Array, class_weight: Any) -> tuple[Array, float]:
@@ -215,7 +252,7 @@ def _weights(rows: RowsInMemory, train: Array, class_weight: Any) -> tuple[Array
     return sums, float(sums.sum() ** 2 / (sums @ weights))
 
 
-def _suits(training: TrainingProblem, settings: Settings, model: MaxentClassifier) -> bool:
+def _suits(training: TrainingProblem, model: MaxentClassifier) -> bool:
     """Return whether the folds of a problem of all rows can be fitted by `SmallFolds`.
 
     The columns are those of X: neither shifted nor scaled, which warnings are about.
@@ -224,7 +261,7 @@ def _suits(training: TrainingProblem, settings: Settings, model: MaxentClassifie
     return (
         suits_small_batch(training.problem.objective, terms, model.solver)
         and training.dtype == np.float64
-        and not (settings.standardize or training.has_absent_classes)
+        and not training.has_absent_classes
         and (columns.kept is None or not terms.has_nonzero_minimum)
         and columns.shift is None
         and columns.exponents is None
@@ -233,12 +270,12 @@ def _suits(training: TrainingProblem, settings: Settings, model: MaxentClassifie
     )
 
 
-def _levels(n: int) -> Iterator[list[int]]:
+def _levels(n: int, stride: int) -> Iterator[list[int]]:
     """Yield the ranks from 0 to n - 1 in the order in which they are fitted, in groups.
 
-    The first groups are single ranks, STRIDE apart. Each group after them halves the gaps.
+    The first groups are single ranks, `stride` apart. Each group after them halves the gaps.
     """
-    known = sorted({*range(0, n, STRIDE), n - 1})
+    known = sorted({*range(0, n, stride), n - 1})
     for rank in known:
         yield [rank]
     while len(known) < n:

@@ -24,6 +24,8 @@ MOST_ROWS = 4
 # Intervals of Cs are divided if the score halfway differs from the interpolated one by more than
 # this number of tolerances. The error in the halves is about half as large.
 MOST_HALFWAY = 2.0
+# The number of the first Cs at which steps are made together.
+FEW = 5
 # The largest number of coefficients for which the steps at several Cs are computed together.
 MOST_COEFFICIENTS = 256
 
@@ -54,8 +56,7 @@ class SteppedScores(ScoresOfPath):
         self._kept: dict[int, HeldOut] = {}
         knots = self._knots()
         middles = [(low + high) // 2 for low, high in itertools.pairwise(knots)]
-        ranks = sorted({*knots, *middles})
-        self._make_steps(ranks, is_kept=True)
+        ranks = self._first_steps(knots, middles)
         assert self._left_out is not None
         given = self.training, self.path, self._order, self.score, *self._left_out
         self._fitted = in_sample_scores(*given)
@@ -70,28 +71,45 @@ class SteppedScores(ScoresOfPath):
         self._kept.clear()
         self._fill_between()
 
+    def _first_steps(self, knots: list[int], middles: list[int]) -> list[int]:
+        """Compute scores by one step at the knots, and halfway between them as far as these matter.
+
+        The result are the ranks with scores, in ascending order. Steps are made at few Cs together,
+        to know from where on scores are far below the best: there the zeros of many fits change.
+        """
+        ranks, found = sorted({*knots, *middles}), list[int]()
+        while ranks:
+            is_far = bool(found) and self._far_rank(FAR_SMALL) < ranks[0]
+            some = [rank for rank in ranks[:FEW] if not is_far or rank in knots]
+            self._make_steps(some, is_kept=True)
+            found, ranks = found + some, ranks[FEW:]
+        return found
+
     def _make_steps(self, ranks: list[int], *, is_kept: bool = False) -> None:
         """Compute scores by one step; keep the held-out scores of all rows if `is_kept` is true."""
-        fits = [self._fit(rank) for rank in ranks]
-        units: Sequence[Units | None] = [None] * len(ranks)
-        if fits and SmallRefits.suits(fits[0].training.problem, MOST_COEFFICIENTS):
-            units = small_units(fits)
-        found = self._steps_of(fits, units, self._n_vectors)
-        for rank, held in zip(ranks, found, strict=True):
+        for rank, held in self._steps_at(ranks, self._n_vectors).items():
             self._left_out = held.units, held.scores.is_single
             self._by_step[:, rank] = self._mean_and_error(held.scores)
             if is_kept:
                 self._kept[rank] = held
 
+    def _steps_at(self, ranks: list[int], n_vectors: int) -> dict[int, HeldOut]:
+        """Return held-out scores by one step at ranks; `n_vectors` is as in `_held_out`."""
+        fits = [self._fit(rank) for rank in ranks]
+        units: Sequence[Units | None] = [None] * len(ranks)
+        if fits and SmallRefits.suits(fits[0].training.problem, MOST_COEFFICIENTS):
+            units = small_units(fits)
+        return dict(zip(ranks, self._steps_of(fits, units, n_vectors), strict=True))
+
     def _by_one_step(self, ranks: list[int], n_vectors: int) -> dict[int, HeldOut]:
-        kept = {rank: self._kept.pop(rank) for rank in ranks if rank in self._kept}
-        for rank, held in list(kept.items()):
+        found = {rank: self._kept.pop(rank) for rank in ranks if rank in self._kept}
+        found |= self._steps_at([rank for rank in ranks if rank not in found], n_vectors)
+        for rank, held in found.items():
             # Exact fits of more coefficients need leverages.
             has_all = self._is_small or held.leverages is not None
             if not (has_all or self._is_far(rank)) and len(held.choice.following(self._best)):
-                del kept[rank]
-        others = [rank for rank in ranks if rank not in kept]
-        return kept | (super()._by_one_step(others, n_vectors) if others else {})
+                found[rank] = held.with_leverages()
+        return found
 
     def _refine_steps(self, gaps: list[tuple[int, int]]) -> None:
         """Divide intervals until the scores by one step between their ends are accurate."""

@@ -458,7 +458,10 @@ def _minima(A: Array, slope: Array, l1: Array, W: Array, held: Array) -> tuple[A
         # Steps, unlike ends, have no rounding errors that large coefficients make large.
         step = np.where(free | held, 0.0, -W[open_])
         slopes, moved = slope[open_], np.flatnonzero(step.any(axis=1))
-        slopes[moved] += _times(A[open_[moved]], step[moved])
+        if 2 * len(moved) > m:  # copies of matrices cost more than products
+            slopes += _times(A, step) if len(open_) == m else _times(A[open_], step)
+        else:
+            slopes[moved] += _times(A[open_[moved]], step[moved])
         right = np.where(free, -slopes - l1[open_] * sign, 0.0)
         try:
             X, AX = _solutions(A, open_, free, right)

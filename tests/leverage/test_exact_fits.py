@@ -51,7 +51,7 @@ def test_fits_without_a_row_are_those_of_a_classifier(
     monkeypatch, by_solver, n_classes, parameters, most_by_solver, is_sparse, is_small
 ):
     if not is_small:
-        monkeypatch.setattr(SmallRefits, "suits", lambda problem: False)
+        monkeypatch.setattr(SmallRefits, "suits", lambda *args: False)
     X, y = simulated(60, 4, n_classes, 1)
     weights = np.random.default_rng(2).uniform(0.5, 1.0, size=len(y))
     offset = np.random.default_rng(3).normal(size=(len(y), n_classes))[:, : n_classes - 1 or 1]

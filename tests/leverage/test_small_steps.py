@@ -67,8 +67,26 @@ def test_steps_are_those_of_single_fits(monkeypatch, fits, n_classes, parameters
         monkeypatch.setattr(_small_steps, "ENTRIES_TOGETHER", entries)
         for fit, units in zip(some, small_units(some), strict=True):
             expected = left_out_units(fit, fit.leverages("frequency"), "frequency")
-            for name, values in vars(expected).items():
+            for name, values in (vars(expected) | {"shifts": units.shifts}).items():
                 np.testing.assert_allclose(getattr(units, name), values, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("parameters", [{}, {"l1_ratio": 0.5}, {"l1_ratio": 1.0}])
+def test_shifts_are_those_of_the_coefficients_that_give_the_logits(fits, n_classes, parameters):
+    X, y, weights, offset = simulated(n_classes)
+    some = fits(X, y, weights, offset, **parameters)
+    for fit, units in zip(some, small_units(some), strict=True):
+        training = fit.training
+        for row, shift in enumerate(units.shifts):
+            theta = fit.theta + shift.reshape(fit.theta.shape)
+            coef, intercept = training.user_coefficients(*training.problem.coefficients(theta))
+            z = coef @ X[row] + intercept + offset[row]
+            np.testing.assert_allclose(
+                z - z.mean() * (n_classes > 2),
+                units.logits[row] - units.logits[row].mean() * (n_classes > 2),
+                atol=1e-6,
+            )
 
 
 @pytest.mark.parametrize("parameters", [{}, {"l1_ratio": 0.5}, {"l1_ratio": 1.0}])
