@@ -34,9 +34,9 @@ class SmallRefits:
     tolerance : float
         The distance to the optimum, in standard errors, at which fits end.
     errors : dict
-        For some rows, what the exact fit of another strength of the penalty adds to the coefficients
-        by one step, flat. The fits start where it is added to those by the step of this strength,
-        and replace the entries by theirs.
+        For some rows, what the exact fit of another strength of the penalty adds to the flat
+        coefficients by one step. The fits start where it is added to those by the step of this
+        strength, and replace the entries by theirs.
     """
 
     def __init__(

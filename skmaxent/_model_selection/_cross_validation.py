@@ -152,7 +152,7 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
         Scores of the held-out rows, at `gamma_`. With ``cv="loo"``, n_folds is 1, and the scores
         are means over all observations. With a much weaker penalty than the chosen one, these
         scores have few exact fits or none, and can be too low: for 60 simulated rows of 30 features
-        and three classes, the score of a lasso at C = 766 is -15.0, and exact fits give -9.2.
+        and three classes, the score of a lasso at C = 766 is -13.9, and exact fits give -9.2.
     scores_std_err_ : ndarray of shape (n_l1_ratios, n_cs)
         Standard errors of the mean scores: over folds, or over observations with ``cv="loo"``.
     n_refits_ : ndarray of shape (n_l1_ratios, n_cs)
@@ -180,11 +180,11 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
     the changes of the logits. Scores are computed at some Cs, and at others they are interpolated
     between such scores. With an L1 penalty, the step is one of proximal Newton's method, which
     finds the coefficients that become zero or nonzero. The fits of the path end where `cv_tol`
-    allows, as those of folds. The fit at the chosen C is repeated up to `tol`, and is the final
-    fit. With `alphas`, each alpha is converted to C with the weights of all rows, and the fits
-    without an observation have this C. A weight above one, or a table of counts, stands for several
-    observations, of which one is left out. There is no `relax`, no ``refit=False`` and no Dask
-    collection.
+    allows, as those of folds, or at `tol` if the data are small. The fit at the chosen C is
+    repeated with a certificate, and is the final fit. With `alphas`, each alpha is converted to C
+    with the weights of all rows, and the fits without an observation have this C. A weight above
+    one, or a table of counts, stands for several observations, of which one is left out. There is
+    no `relax`, no ``refit=False`` and no Dask collection.
 
     **Accuracy of scores.** For the choice of the penalty, fits of the folds need no more accuracy
     than their scores. Each fit starts where the last fits of the path point to. If it is at a

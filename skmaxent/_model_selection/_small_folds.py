@@ -41,8 +41,8 @@ LEAST_SHARE = 1e-15
 # The fits that come first are at every STRIDE-th C, or at every STRIDE_ALONE-th of a single fold:
 # the fits of one C are then too few to be made together.
 STRIDE, STRIDE_ALONE = 8, 16
-# The largest number of coefficients of a ridge whose path is fitted together. With more of them it is
-# faster to fit a few Cs, and to interpolate: all coefficients are unknowns of each linear system.
+# The largest number of coefficients of a ridge whose path is fitted together. With more of them it
+# is faster to fit a few Cs, and to interpolate: each linear system has all coefficients.
 MOST_OF_RIDGE = 64
 # The number of fits from which a start is interpolated; one less is extrapolated from. With an L1
 # penalty, paths have kinks, across which a line is better than a cubic.

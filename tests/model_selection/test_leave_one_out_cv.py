@@ -16,7 +16,7 @@ from skmaxent import CVCurveDisplay, MaxentClassifier, MaxentClassifierCV, leave
 from skmaxent._leverage import _leverages
 from skmaxent._leverage._refits import Refits
 from skmaxent._leverage._small_refits import SmallRefits
-from skmaxent._model_selection import _scores_of_path
+from skmaxent._model_selection import _path, _scores_of_path
 
 ORACLES = Path(__file__).parents[1].joinpath("oracles")
 EXACT = json.loads(ORACLES.joinpath("leave_one_out_paths.json").read_text())
@@ -301,6 +301,45 @@ def test_alphas_are_the_cs_of_all_rows():
     by_alpha = MaxentClassifierCV(alphas=1.0 / (GRID * len(y)), cv="loo").fit(X, y)
     np.testing.assert_allclose(by_alpha.scores_, by_C.scores_, rtol=1e-6)
     assert by_alpha.alpha_ == pytest.approx(by_C.alpha_)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"l1_ratios": [0.0]},
+        {"l1_ratios": [1.0]},
+        {"l1_ratios": [0.5], "standardize": True},
+        {"l1_ratios": [1.0], "class_weight": "balanced", "fit_intercept": False},
+        {"l1_ratios": [1.0], "alphas": 1.0 / (GRID[::-1] * 200.0), "label_smoothing": 0.1},
+    ],
+)
+def test_paths_of_small_data_that_are_fitted_together_are_optimal(monkeypatch, parameters):
+    X, y = simulated(120, 4, 3, 6)
+    rng = np.random.default_rng(2)
+    rows = {"sample_weight": rng.integers(1, 4, size=120).astype(float)}
+    rows["offset"] = 0.3 * rng.normal(size=(120, 3))
+    monkeypatch.setattr(_path, "_fit_at", _only_repeated(_path._fit_at))
+    given = {} if "alphas" in parameters else {"Cs": GRID}
+    cv = MaxentClassifierCV(cv="loo", tol=1e-7, **given, **parameters).fit(X, y, **rows)
+    fixed = {name: value for name, value in parameters.items() if name not in given}
+    (l1_ratio,) = fixed.pop("l1_ratios")
+    fixed.pop("alphas", None)
+    for C, found in zip(cv.Cs_, cv.coefs_paths_[0, 0], strict=True):
+        fit = MaxentClassifier(C=C, l1_ratio=l1_ratio, tol=1e-8, **fixed).fit(X, y, **rows)
+        n = X.shape[1]
+        np.testing.assert_allclose(found[:, :n], fit.coef_, atol=1e-5)
+        if cv.fit_intercept:
+            np.testing.assert_allclose(found[:, n], fit.intercept_, atol=1e-5)
+
+
+def _only_repeated(fit_at):
+    """Return `_fit_at` of paths for fits that are repeated; others are an error."""
+
+    def checked(path, index, strength, training, solver, accuracy, starts):
+        assert accuracy is None and starts is not None
+        return fit_at(path, index, strength, training, solver, accuracy, starts)
+
+    return checked
 
 
 def test_standardize_penalises_standardised_columns():
