@@ -105,7 +105,10 @@ class SmallRefits:
         # The loss is a mean over a smaller total weight, and the penalty grows by the same factor.
         strength = objective.total_weight / totals
         by_step = np.concatenate(
-            [each._by_step(*given) for each, *given in zip(refits, rows, shifts, strict=True)]
+            [
+                each._by_step(*given)
+                for each, given in zip(refits, zip(rows, shifts, strict=True), strict=True)
+            ]
         )
         start = by_step + np.concatenate(
             [each._known_errors(some) for each, some in zip(refits, rows, strict=True)]
