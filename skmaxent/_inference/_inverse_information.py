@@ -15,16 +15,16 @@ from scipy.linalg import solve_triangular
 
 from skmaxent._effects._covariance_root import Covariance, root_of, scaled_to_unit_diagonal
 from skmaxent._existence import MOST_COLUMNS, aliased_columns, qr_factor
-from skmaxent._inference._covariance import SingularInformation, inverse
+from skmaxent._inference._covariance import SINGULAR_PIVOT, SingularInformation, inverse
 from skmaxent._leverage._inverse_hessian import cholesky_inverse
 from skmaxent._leverage._reference_coding import information
 from skmaxent._objective._objective import Point
 from skmaxent._storage._combined_columns import CombinedColumns
 from skmaxent._typing import Array
 
-# If a pivot is below this, sums of products of the columns have lost half of their digits or more.
-# The columns are then orthogonalised first.
-INACCURATE_PIVOT = 1e-8
+# Columns are orthogonalised if a variance inflation factor, 1/δ², is above this. The relative error
+# of a sandwich from sums of products may be the machine epsilon times the square of the factor.
+MOST_INFLATION = 1e6
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class InverseInformation:
         width = point.objective.blocks.n_features + point.objective.fit_intercept
         total = H if ridge is None else H + ridge
         A, size = scaled_to_unit_diagonal(total)
-        V = cholesky_inverse(A, INACCURATE_PIVOT) if (size > 0.0).all() else None
-        if V is not None:
+        V = cholesky_inverse(A, SINGULAR_PIVOT) if (size > 0.0).all() else None
+        if V is not None and V.diagonal().max(initial=0.0) < MOST_INFLATION:
             return cls(point, V / np.multiply.outer(size, size))
         if not (size > 0.0).all():
             return cls(point, inverse(total, width))

@@ -132,8 +132,10 @@ def _standardised(context: KernelContext, columns: Array) -> Array:
 
     `columns` are positions in ascending order; n_features stands for the ones of the intercept.
     """
-    if len(columns) == context.block.X.shape[1] + 1:
-        return np.asarray(on_host(context.rows))
+    if len(columns) >= context.block.X.shape[1]:
+        # Also for columns that are combinations, of which none is left out but the intercept.
+        rows = np.asarray(on_host(context.rows))
+        return rows if len(columns) == len(rows) else rows[columns]
     block, standardisation = context.block, context.model.standardisation
     of_X = columns[columns < block.X.shape[1]]
     X = block.some_columns(of_X) if block.is_sparse else on_host(block.X)[:, of_X]

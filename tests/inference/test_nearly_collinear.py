@@ -150,6 +150,26 @@ def test_other_covariances_are_those_of_orthogonal_columns(distance, n_classes, 
     np.testing.assert_allclose(*intervals, atol=1e-7)
 
 
+@pytest.mark.parametrize("cov_type", ["nonrobust", "HC0", "HC2", "HC3"])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("distance", [1e-4, 1e-6])
+def test_the_last_of_the_collinear_columns_may_weigh_little(cov_type, fit_intercept, distance):
+    # Beside the columns before it, the last column has a distance of 1000 times that of the first.
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N, 3)) * [1.0, 1.0, 30.0] + [2.0, 0.0, 1.0]
+    first = X[:, 0] + 1e-3 * X[:, 2] + distance * rng.normal(size=N)
+    X = np.column_stack([first, X])
+    y = (X[:, 1] - 2.0 + rng.logistic(size=N) > 0).astype(int)
+    Q, T = orthogonal(np.column_stack([X, np.ones(N)]) if fit_intercept else X)
+    clf = MaxentClassifier(C=np.inf, tol=1e-9, fit_intercept=fit_intercept).fit(X, y)
+    of_Q = MaxentClassifier(C=np.inf, tol=1e-10, fit_intercept=False).fit(Q, y)
+    found, expected = clf.infer(X, y, cov_type=cov_type), of_Q.infer(Q, y, cov_type=cov_type)
+    errors = np.sqrt((T @ expected.covariance @ T.T).diagonal()).astype(float)
+    np.testing.assert_allclose(found.std_errors[0], errors, rtol=1e-7)
+    intervals = [r.predict_proba_interval(D) for r, D in ((found, X), (expected, Q))]
+    np.testing.assert_allclose(*intervals, atol=1e-7)
+
+
 def test_references_pickles_and_simulated_intervals():
     X, y, w, _ = problem(1e-6, 3)
     clf = MaxentClassifier(C=np.inf, tol=1e-9).fit(X, y, w)
