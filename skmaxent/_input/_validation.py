@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Real
 from typing import Any
 
@@ -34,7 +35,8 @@ def check_offset(
     """Return offsets as an array (n_samples, n_classes), or None if there are none.
 
     For two classes the shape is (n_samples, 1), the offset of the log-odds of the second class.
-    Columns of a frame are matched with the classes by name.
+    Columns of a frame are matched with the classes by name. Raises ValueError for offsets whose
+    squares overflow in `dtype`, that of X.
     """
     if is_no_offset(offset):
         return None
@@ -70,6 +72,15 @@ def check_offset(
             f"offset has the shape {array.shape}; expected ({n_samples}, {K}), a column for each "
             "class. A single column would add the same offset to all classes, which would not "
             "change their probabilities."
+        )
+    dtype = np.dtype(dtype)
+    limit = math.sqrt(float(np.finfo(dtype).max))
+    largest = float(np.abs(array).max(initial=0.0))
+    if not largest < limit:
+        raise ValueError(
+            f"offset has values of the size {largest:.2g}; expected less than {limit:.1g}, because "
+            f"sums of squares would overflow in {dtype.name}, the dtype of X. Offsets are added to "
+            "log-odds: did you forget a logarithm?"
         )
     return array.astype(dtype, copy=False)
 

@@ -22,7 +22,7 @@ from skmaxent._objective._moments import Moments
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import STRONGEST, Ridge
 from skmaxent._objective._problem_columns import ColumnMap, prepare_columns
-from skmaxent._objective._terms import PenaltyTerms
+from skmaxent._objective._terms import LARGEST_TERM, PenaltyTerms
 from skmaxent._solvers import Problem, Solution
 from skmaxent._storage._arrays import EPS
 from skmaxent._storage._block import Block
@@ -315,7 +315,9 @@ class TrainingProblem:
         For a rounding error δ, the increase is δᵀHδ/2, or the difference between the values of the
         objective if that is larger. If it is at most `ROUNDED_SHARE`, and if the coefficients are
         returned in float64, the result is an upper bound. In float64 it is that for the intercepts,
-        which are large beside columns with a large mean; the rounding of others is negligible.
+        which are large beside columns with a large mean; the rounding of others is negligible. The
+        result is infinite if the objective at the rounded coefficients is not a number. It is zero
+        if that of the solution itself is not finite, because its gap is then 1.
 
         Parameters
         ----------
@@ -325,6 +327,8 @@ class TrainingProblem:
         correction : ndarray of shape (n_logits,) or float, default=0.0
             What is added to the intercepts before they are rounded.
         """
+        if not np.isfinite(solution.value):
+            return 0.0
         objective, value = solution.point.objective, max(abs(solution.value), 1e-300)
         if self.dtype != np.float32:
             coef, intercept, columns = solution.coef, solution.intercept, self.columns
@@ -332,7 +336,7 @@ class TrainingProblem:
                 _, intercept = columns.to_data(coef, intercept, self.terms, np.float64)
             change = EPS * float(np.abs(intercept + correction).max())
             # The mean curvature by a logit is at most 1/4, and about the loss if that is small.
-            return change * change * min(0.5 * len(intercept) / value, 2.0)
+            return change * (change * min(0.5 * len(intercept) / value, 2.0))
         strength = self.strength if strength is None else strength
         coef, intercept = self.user_coefficients(solution.coef, solution.intercept + correction)
         theta = self.theta(coef, intercept - correction)
@@ -343,7 +347,7 @@ class TrainingProblem:
         excess = self._rounding_of_fixed(solution, coef, strength)
         limit = ROUNDED_SHARE * value
         excess += self._increase(objective, exact, theta, strength, value, limit - excess)
-        return excess / value
+        return np.inf if np.isnan(excess) else excess / value
 
     def needs_warning_of_rounding(self, excess: float) -> bool:
         """Return whether the result of `rounding_excess` is so large that users should know it.
@@ -476,7 +480,8 @@ def _strengths(C: Array, unit: PenaltyTerms, scale: float, total_weight: float) 
     """
     with np.errstate(divide="ignore"):
         inverse = np.minimum(1.0 / C, 1.0 / LEAST_STRENGTH)
-    strengths = np.asarray(inverse / scale / total_weight)
+    # Infinite strengths times penalty factors of zero would not be numbers.
+    strengths = np.minimum(inverse / scale / total_weight, LARGEST_TERM)
     least = float(np.min(C))
     is_small = least < 1.0 / STRONGEST
     if is_small and ((unit.l1 + unit.ridge) * float(strengths.max()) > STRONGEST).any():

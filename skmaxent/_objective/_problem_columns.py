@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._moments import Moments, column_moments
-from skmaxent._objective._terms import PenaltyTerms
+from skmaxent._objective._terms import LARGEST_TERM, PenaltyTerms, limited
 from skmaxent._storage._block import Block
 from skmaxent._storage._column_transform import ColumnTransform
 from skmaxent._storage._storage import Storage
@@ -32,8 +32,6 @@ INEXACT_UNITS = 100.0
 # A range of at most this many units in the last place is rounding error, if a unit is smaller than
 # FINE_UNIT. If it is larger, numbers are counts or the like, and differences between them are real.
 CONSTANT_UNITS, FINE_UNIT = 4.0, 2.0**-10
-# The largest strengths, bounds and targets of scaled coefficients, whose sums do not overflow.
-LARGEST_TERM = 1e300
 # The exponent of the largest power of two by which a ridge towards a target is multiplied.
 LARGEST_EXPONENT = 990
 # The squares of standard deviations between this one and its reciprocal are normal floats.
@@ -167,7 +165,8 @@ class ColumnMap:
             of_data[:, self.kept] = coef
             if terms.has_nonzero_minimum:
                 left_out = np.setdiff1d(np.arange(self.n_features), self.kept)
-                of_data[:, left_out] = terms.columns(left_out).at_least_penalty(len(coef))
+                least = terms.columns(left_out).at_least_penalty(len(coef))
+                of_data[:, left_out] = np.clip(least, -top, top)
                 rounded = of_data[:, left_out].astype(np.float64)
                 intercept = intercept - rounded @ self.constants[left_out]  # type: ignore[index]
             coef = of_data
@@ -435,11 +434,7 @@ def scale_terms(terms: PenaltyTerms, exponents: Array) -> PenaltyTerms:
 
     def times(values: Array | None) -> Array | None:
         """Return bounds or targets for the scaled columns; infinite bounds stay infinite."""
-        if values is None:
-            return None
-        return np.where(
-            np.isinf(values), values, np.ldexp(values, exponents).clip(-LARGEST_TERM, LARGEST_TERM)
-        )
+        return None if values is None else limited(values, np.ldexp(values, exponents))
 
     # The ratio of the strengths determines the coefficient with the least penalty beside a target.
     beyond = 0 if terms.target is None else np.maximum(-2 * exponents - LARGEST_EXPONENT, 0)

@@ -25,6 +25,8 @@ from skmaxent._objective._penalty import (
 from skmaxent._storage._arrays import EPS
 from skmaxent._typing import Array
 
+# The largest strengths, bounds and targets of scaled coefficients, whose sums do not overflow.
+LARGEST_TERM = 1e300
 # A coefficient whose distance from a bound is this share of its size was equal to the bound before
 # both were converted to the units of X, which takes a few roundings.
 # Such a distance from the coefficient with the least penalty is rounding too.
@@ -110,7 +112,27 @@ class PenaltyTerms:
         The coefficients of standardised columns are w_kj σ_j, where `deviations` (n_features,) are
         the standard deviations σ_j. Bounds and targets already belong to w_kj and do not change.
         """
-        return replace(self, l1=self.l1 * deviations, ridge=self.ridge * deviations**2)
+        l1, ridge = self._limited(self.l1 * deviations, self.ridge * deviations**2, deviations)
+        return replace(self, l1=l1, ridge=ridge)
+
+    def _limited(self, l1: Array, ridge: Array, factor: Array) -> tuple[Array, Array]:
+        """Return scaled strengths, at most LARGEST_TERM.
+
+        `l1` and `ridge` are the terms' own times `factor` (n_features,) and its square, which may
+        have overflowed. With a target, the strengths of a coefficient are reduced together, as in
+        `times`.
+        """
+        beyond = np.maximum(l1, ridge) > LARGEST_TERM
+        if not beyond.any():
+            return l1, ridge
+        if self.target is not None:
+            # The larger strength before is one here, so that nothing overflows.
+            before = np.where(beyond, np.maximum(self.l1, self.ridge), 1.0)
+            of_l1, of_ridge = self.l1 / before, self.ridge / before * factor
+            largest = np.where(beyond, np.maximum(of_l1, of_ridge), 1.0)
+            l1 = np.where(beyond, of_l1 / largest * LARGEST_TERM, l1)
+            ridge = np.where(beyond, of_ridge / largest * LARGEST_TERM, ridge)
+        return np.minimum(l1, LARGEST_TERM), np.minimum(ridge, LARGEST_TERM)
 
     def without_penalty(self, held: Array) -> PenaltyTerms:
         """Return terms without a penalty in which some coefficients are fixed.
@@ -148,15 +170,19 @@ class PenaltyTerms:
         return column_norms(gradient)[None] if self.grouped else np.abs(gradient)
 
     def scaled(self, scale: Array) -> PenaltyTerms:
-        """Return the terms of the coefficients of columns divided by `scale` (n_features,)."""
+        """Return the terms of the coefficients of columns divided by `scale` (n_features,).
+
+        Strengths, finite bounds and targets that would overflow become LARGEST_TERM.
+        """
 
         def times(bound: Array | None) -> Array | None:
-            return None if bound is None else bound * scale
+            return None if bound is None else limited(bound, bound * scale)
 
+        l1, ridge = self._limited(self.l1 / scale, self.ridge / scale**2, 1.0 / scale)
         return replace(
             self,
-            l1=self.l1 / scale,
-            ridge=self.ridge / scale**2,
+            l1=l1,
+            ridge=ridge,
             target=times(self.target),
             lower=times(self.lower),
             upper=times(self.upper),
@@ -271,6 +297,11 @@ class PenaltyTerms:
             return Grouped(*terms, self.is_coupled)
         lower, upper = widened(self.lower, -np.inf), widened(self.upper, np.inf)
         return Elementwise(*terms, lower, upper, self.is_coupled)
+
+
+def limited(values: Array, scaled: Array) -> Array:
+    """Return scaled bounds or targets, with LARGEST_TERM for finite `values` that overflowed."""
+    return np.where(np.isinf(values), values, scaled.clip(-LARGEST_TERM, LARGEST_TERM))
 
 
 def ridge_terms(strength: Array) -> PenaltyTerms:

@@ -245,7 +245,9 @@ def _status_at_rounding(point: Point, value: float, distance: float) -> Status:
     the total loss, and PRECISION otherwise.
     """
     total = point.objective.blocks.effective_size * value
-    is_rounding = 0.5 * distance**2 <= 1e-7 * max(min(total, 1.0), SMALLEST_TOTAL) * max(total, 1.0)
+    # Powers of Python's floats raise OverflowError where products are infinite.
+    decrease = 0.5 * distance * distance
+    is_rounding = decrease <= 1e-7 * max(min(total, 1.0), SMALLEST_TOTAL) * max(total, 1.0)
     return Status.CONVERGED if is_rounding else Status.PRECISION
 
 
@@ -335,9 +337,11 @@ def _curvature(H: Array, penalty: Penalty, shape: tuple[int, ...]) -> _Curvature
     with a ridge of STRONG_RIDGE or more stay as they are.
     """
     ridge = _ridge(penalty, shape)
-    some = np.flatnonzero(H.any(axis=0) & (ridge < STRONG_RIDGE))
+    some = np.flatnonzero(ridge < STRONG_RIDGE)
+    largest = np.abs(H[np.ix_(some, some)]).max(axis=0, initial=0.0)
+    some, largest = some[largest > 0.0], largest[largest > 0.0]
     block = H[np.ix_(some, some)]
-    size = np.sqrt(ridge[some] + np.abs(block).max(axis=0, initial=0.0))
+    size = np.sqrt(ridge[some] + largest)
     block = block / np.multiply.outer(size, size)
     block.flat[:: len(some) + 1] += ridge[some] / size**2
     values, axes = np.linalg.eigh(block)

@@ -191,10 +191,11 @@ class Solution:
         if self.gap >= 1.0 and objective.blocks.dtype == np.float32 and objective.penalty.is_strict:
             return True
         total = self.point.objective.blocks.effective_size * self.value
-        if 2.0 * total * self.gap <= limit**2 and self.gap <= CERTIFIED:
+        # Powers of Python's floats raise OverflowError where products are infinite.
+        if 2.0 * total * self.gap <= limit * limit and self.gap <= CERTIFIED:
             return False
         if total < NOISY_TOTAL and self.gap * total > CERTIFIED * SMALLEST_TOTAL:
             return True
         if not tol < self.distance <= limit:
             return True
-        return self.distance**2 > 2.0 * CERTIFIED * max(total, 1.0)
+        return self.distance * self.distance > 2.0 * CERTIFIED * max(total, 1.0)

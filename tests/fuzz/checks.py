@@ -30,7 +30,9 @@ A difference that floating point explains is no failure, and is counted under th
     because the package has to warn if rounding adds more.
 "last bits of X"
     The objective at the optimum for columns whose last bits are changed at random is as far above
-    the optimum: a backward stable algorithm can do no better.
+    the optimum: a backward stable algorithm can do no better. Or the lead of the reference changes
+    as much for such columns: it came from coefficients, huge and of opposite signs, of columns that
+    are collinear but for their last bits.
 "digits of X"
     The values of a column differ by so few units in the last place that `fit` takes the column for
     constant, and a warning names it.
@@ -342,8 +344,19 @@ class Examination:
             value = objective.value(start.coef, start.intercept)
             if np.isfinite(value):
                 limits["last bits of X"] = max(limits["last bits of X"], float(value - best.value))
+        lead = self.lead(objective, fit, best)
+        for _ in range(8):
+            other = self.perturbed(np.finfo(self.problem.X.dtype).eps / 2)
+            change = abs(float(self.lead(other, fit, best) - lead))
+            if np.isfinite(change):
+                limits["last bits of X"] = max(limits["last bits of X"], change)
         name = max(limits, key=limits.get)
         return 4 * limits[name], name
+
+    @staticmethod
+    def lead(objective, fit, best):
+        """By how much an objective is lower at the coefficients of the reference than of a fit."""
+        return objective.value(fit.coef, fit.intercept) - objective.value(best.coef, best.intercept)
 
     def rounded(self, array, dtype):
         """Each number as one of its two neighbours in the type."""
