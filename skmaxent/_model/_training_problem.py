@@ -315,9 +315,8 @@ class TrainingProblem:
         For a rounding error δ, the increase is δᵀHδ/2, or the difference between the values of the
         objective if that is larger. If it is at most `ROUNDED_SHARE`, and if the coefficients are
         returned in float64, the result is an upper bound. In float64 it is that for the intercepts,
-        which are large beside columns with a large mean; the rounding of others is negligible. The
-        result is infinite if the objective at the rounded coefficients is not a number. It is zero
-        if that of the solution itself is not finite, because its gap is then 1.
+        which are large beside columns with a large mean; the rounding of others is negligible. If
+        the objective overflows at the rounded coefficients alone, the result is infinite.
 
         Parameters
         ----------
@@ -327,7 +326,7 @@ class TrainingProblem:
         correction : ndarray of shape (n_logits,) or float, default=0.0
             What is added to the intercepts before they are rounded.
         """
-        if not np.isfinite(solution.value):
+        if not np.isfinite(solution.value):  # the gap is 1
             return 0.0
         objective, value = solution.point.objective, max(abs(solution.value), 1e-300)
         if self.dtype != np.float32:
@@ -400,9 +399,8 @@ class TrainingProblem:
         `coef` is the `coef_` of the user, and `strength` the factor of the penalty.
         """
         columns, terms = self.columns, self.terms
-        is_fixed = np.zeros(columns.n_features, dtype=bool)
+        is_fixed = np.full(columns.n_features, columns.kept is not None)
         if columns.kept is not None:
-            is_fixed[:] = True
             is_fixed[columns.kept] = False
         if terms.lower is not None and terms.upper is not None:
             is_fixed |= (terms.lower == terms.upper).any(axis=0)
@@ -480,11 +478,12 @@ def _strengths(C: Array, unit: PenaltyTerms, scale: float, total_weight: float) 
     """
     with np.errstate(divide="ignore"):
         inverse = np.minimum(1.0 / C, 1.0 / LEAST_STRENGTH)
-    # Infinite strengths times penalty factors of zero would not be numbers.
-    strengths = np.minimum(inverse / scale / total_weight, LARGEST_TERM)
+    strengths = np.minimum(inverse / scale / total_weight, LARGEST_TERM)  # inf times 0 is NaN
     least = float(np.min(C))
-    is_small = least < 1.0 / STRONGEST
-    if is_small and ((unit.l1 + unit.ridge) * float(strengths.max()) > STRONGEST).any():
+    if (
+        least < 1.0 / STRONGEST
+        and ((unit.l1 + unit.ridge) * float(strengths.max()) > STRONGEST).any()
+    ):
         warn_user(
             f"C={least:g} is below {1.0 / STRONGEST:g}, the smallest C that can be fitted: "
             f"the fit has C={1.0 / STRONGEST:g}.",
@@ -495,8 +494,7 @@ def _strengths(C: Array, unit: PenaltyTerms, scale: float, total_weight: float) 
 
 def _largest_logit(block: Block, theta: Array, columns: Standardisation) -> KernelResult:
     """Return the largest absolute logit in rows of positive weight, for θ (R, d + 1) (a kernel)."""
-    Z = theta @ columns.rows(block)
-    return (block.largest(np.abs(Z).max(axis=0)),)
+    return (block.largest(np.abs(theta @ columns.rows(block)).max(axis=0)),)
 
 
 def _outcome_totals(block: Block, likelihood: Likelihood) -> tuple[Array]:
