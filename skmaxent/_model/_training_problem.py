@@ -333,9 +333,9 @@ class TrainingProblem:
             coef, intercept, columns = solution.coef, solution.intercept, self.columns
             if columns.shift is not None or columns.kept is not None:
                 _, intercept = columns.to_data(coef, intercept, self.terms, np.float64)
-            change = EPS * float(np.abs(intercept + correction).max())
+            error = EPS * float(np.abs(intercept + correction).max())
             # The mean curvature by a logit is at most 1/4, and about the loss if that is small.
-            return change * (change * min(0.5 * len(intercept) / value, 2.0))
+            return error * (error * min(0.5 * len(intercept) / value, 2.0))
         strength = self.strength if strength is None else strength
         coef, intercept = self.user_coefficients(solution.coef, solution.intercept + correction)
         theta = self.theta(coef, intercept - correction)
@@ -344,8 +344,8 @@ class TrainingProblem:
             # A common shift of the intercepts changes no probability, but hides errors of the loss.
             theta[:, -1] -= np.mean(theta[:, -1] - exact[:, -1])
         excess = self._rounding_of_fixed(solution, coef, strength)
-        limit = ROUNDED_SHARE * value
-        excess += self._increase(objective, exact, theta, strength, value, limit - excess)
+        room = ROUNDED_SHARE * value - excess
+        excess += self._increase(objective, exact, theta, strength, value, room)
         return np.inf if np.isnan(excess) else excess / value
 
     def needs_warning_of_rounding(self, excess: float) -> bool:
@@ -399,9 +399,8 @@ class TrainingProblem:
         `coef` is the `coef_` of the user, and `strength` the factor of the penalty.
         """
         columns, terms = self.columns, self.terms
-        is_fixed = np.full(columns.n_features, columns.kept is not None)
-        if columns.kept is not None:
-            is_fixed[columns.kept] = False
+        kept = range(columns.n_features) if columns.kept is None else columns.kept
+        is_fixed = ~np.isin(np.arange(columns.n_features), kept)
         if terms.lower is not None and terms.upper is not None:
             is_fixed |= (terms.lower == terms.upper).any(axis=0)
         if not is_fixed.any():
@@ -480,10 +479,8 @@ def _strengths(C: Array, unit: PenaltyTerms, scale: float, total_weight: float) 
         inverse = np.minimum(1.0 / C, 1.0 / LEAST_STRENGTH)
     strengths = np.minimum(inverse / scale / total_weight, LARGEST_TERM)  # inf times 0 is NaN
     least = float(np.min(C))
-    if (
-        least < 1.0 / STRONGEST
-        and ((unit.l1 + unit.ridge) * float(strengths.max()) > STRONGEST).any()
-    ):
+    largest = (unit.l1 + unit.ridge) * float(strengths.max())
+    if least < 1.0 / STRONGEST and (largest > STRONGEST).any():
         warn_user(
             f"C={least:g} is below {1.0 / STRONGEST:g}, the smallest C that can be fitted: "
             f"the fit has C={1.0 / STRONGEST:g}.",
