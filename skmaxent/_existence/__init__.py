@@ -1,6 +1,7 @@
 """Whether finite maximum-likelihood estimates exist, and whether they are unique."""
 
 from skmaxent._existence._aliased_columns import (
+    DEPENDENT_DISTANCE,
     MOST_COLUMNS,
     Aliased,
     aliased_columns,
@@ -17,6 +18,7 @@ from skmaxent._existence._watch import (
 
 __all__ = [
     "CLOSE_TO_OPTIMUM",
+    "DEPENDENT_DISTANCE",
     "MINIMUM_EXISTS",
     "MOST_COLUMNS",
     "STRICT_GAIN",

@@ -282,10 +282,11 @@ class FitRows:
         A = self._for_standardised(A)
         point = self._constrained(A, values).point
         n_groups = int(self.clusters.max()) + 1
-        scores = _covariance.group_scores(point, self.clusters, n_groups)
+        found = InverseInformation.at(point, _reference_coding.information(point))
+        scores = _covariance.group_scores(found.point, self.clusters, n_groups)
         scores = scores[scores.any(axis=1)] / self._total
-        V = _covariance.inverse(_reference_coding.information(point), self.width)
-        return np.asarray(scores @ V @ A.T)
+        A = A if found.back is None else A @ found.back
+        return np.asarray(scores @ found.matrix @ A.T)
 
     def ratio_to_null(self, constant: Array | None) -> float:
         """Return the likelihood-ratio statistic against the null model.

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from skmaxent._effects._covariance_root import Covariance, root_of, scaled_to_unit_diagonal
-from skmaxent._existence import MOST_COLUMNS, aliased_columns, qr_factor
+from skmaxent._existence import DEPENDENT_DISTANCE, aliased_columns, qr_factor
 from skmaxent._inference._covariance import SINGULAR_PIVOT, SingularInformation, inverse
 from skmaxent._leverage._inverse_hessian import cholesky_inverse
 from skmaxent._leverage._reference_coding import information
@@ -98,14 +98,11 @@ class InverseInformation:
 def _at_orthogonal_columns(point: Point, *, is_penalised: bool) -> Point | None:
     """Return the point for combinations of the columns that are orthogonal over the rows.
 
-    The combinations have a mean square of 1. The result is None if there are no such combinations,
-    or if there are too many columns. SingularInformation is raised if columns are aliased, unless
-    `is_penalised`.
+    The combinations have a mean square of 1. The result is None if columns are dependent up to
+    rounding. SingularInformation is raised if columns are aliased, unless `is_penalised`.
     """
     objective = point.objective
     blocks, d = objective.blocks, objective.blocks.n_features
-    if d > MOST_COLUMNS:
-        return None
     aliased = aliased_columns(objective).columns
     if len(aliased):
         if is_penalised:
@@ -114,7 +111,8 @@ def _at_orthogonal_columns(point: Point, *, is_penalised: bool) -> Point | None:
     # The intercept comes first, so that it stays a column of ones.
     order = np.append([d] if objective.fit_intercept else [], np.arange(d)).astype(np.intp)
     R = np.asarray(np.linalg.qr(objective.computed_once(qr_factor)[:, order], mode="r"))
-    if len(R) < len(order) or not R.diagonal().all():
+    # With many columns, `aliased_columns` checks none.
+    if len(R) < len(order) or _has_dependent_columns(R):
         return None
     R *= np.sign(R.diagonal())[:, None] / np.sqrt(float(blocks.weight_sums.n_positive))
     combinations, back = np.eye(d + 1), np.eye(d + 1)
@@ -126,3 +124,9 @@ def _at_orthogonal_columns(point: Point, *, is_penalised: bool) -> Point | None:
     objective = objective.with_standardisation(columns)
     coefficients = point.objective.coefficients(point.theta)
     return objective.at(objective.from_coefficients(*coefficients))
+
+
+def _has_dependent_columns(R: Array) -> bool:
+    """Return whether a column of a triangular matrix depends on the columns before it."""
+    distances, lengths = np.abs(R.diagonal()), np.linalg.norm(R, axis=0)
+    return bool((distances <= DEPENDENT_DISTANCE * lengths).any())

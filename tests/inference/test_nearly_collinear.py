@@ -204,3 +204,21 @@ def test_float32_is_as_right_as_its_coefficients_or_aliased(n_classes, distance)
     B = np.kron(np.eye(n_classes - 1), T)
     errors = np.sqrt((B @ V @ B.T).diagonal()).astype(float)
     np.testing.assert_allclose(results.std_errors.ravel(), errors, rtol=1e-8 / distance + 1e-6)
+
+
+def test_more_columns_than_are_checked_for_aliasing():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1500, 510))
+    noise = X[:, 5].copy()
+    y = (X[:, 0] + rng.logistic(size=1500) > 0).astype(int)
+    X[:, 5] = X[:, 4] + 1e-6 * noise
+    results = MaxentClassifier(C=np.inf).fit(X, y).infer(X, y, cov_type="HC0")
+    # The same model, with the coefficient of `noise` in other units.
+    X[:, 5] = noise
+    expected = MaxentClassifier(C=np.inf).fit(X, y).infer(X, y, cov_type="HC0")
+    np.testing.assert_allclose(
+        1e-6 * results.std_errors[0, 5], expected.std_errors[0, 5], rtol=1e-6
+    )
+    X[:, 5] = X[:, 4]
+    with pytest.raises(ValueError, match="have no covariance"):
+        MaxentClassifier(C=np.inf).fit(X, y).infer(X, y)
