@@ -11,6 +11,7 @@ from skmaxent._leverage._left_out_units import Units
 from skmaxent._leverage._leverages import Leverages
 from skmaxent._leverage._simplified_newton import SimplifiedNewton
 from skmaxent._leverage._small_refits import SmallRefits
+from skmaxent._leverage._step_errors import StepErrors
 from skmaxent._solvers import UNBOUNDED, Options, Problem, minimise
 from skmaxent._storage._device_array import on_host
 from skmaxent._storage._row_blocks import RowBlocks
@@ -48,8 +49,8 @@ class Refits:
     Attributes
     ----------
     tolerance : float
-    errors : dict
-        As in `SmallRefits`; empty at first.
+    errors : StepErrors
+        None are known at first.
     n_fits : int
         The number of fits that were made.
     rows : list of int
@@ -73,11 +74,11 @@ class Refits:
         self.tolerance = tolerance
         self._solver_tolerance = max(tolerance, REFIT_TOLERANCE)
         self._small = self._newton = None
-        self.errors: dict[int, Array] = {}
+        self.errors = StepErrors()
         if SmallRefits.suits(problem):
             self._small = SmallRefits(problem, theta, tolerance, self.errors)
         elif leverages is not None:
-            self._newton = SimplifiedNewton.of(problem, leverages, tolerance)
+            self._newton = SimplifiedNewton.of(problem, leverages, tolerance, self.errors)
         given = blocks.X, blocks.targets, blocks.weights, blocks.offset
         self._X, self._targets, weights, self._offset = map(on_host, given)
         if sp.issparse(self._targets):
@@ -133,7 +134,7 @@ class Refits:
             logits, converged = self._newton.logits_without(rows, left_out, outcomes)
             others = np.flatnonzero(~converged)
             if len(others) and SmallRefits.suits(self._problem, MOST_COEFFICIENTS):
-                small = SmallRefits(self._problem, self._theta, self.tolerance, {})
+                small = SmallRefits(self._problem, self._theta, self.tolerance, StepErrors())
                 shifts = None if shifts is None else shifts[others]
                 given = [rows[others]], [left_out[others]], [shifts]
                 ((logits[others], converged[others]),) = small.logits_without([small], *given)

@@ -17,6 +17,7 @@ from skmaxent._leverage._inverse_hessian import (
 )
 from skmaxent._leverage._leverages import Leverages, RowLeverages
 from skmaxent._leverage._reference_coding import ridge_gradient
+from skmaxent._leverage._step_errors import StepErrors
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._solvers import Problem
 from skmaxent._storage._block import Block
@@ -50,15 +51,19 @@ class SimplifiedNewton:
         The leverages of all rows, with an exact inverse of the Hessian.
     tolerance : float
         The distance to the optimum, in standard errors, at which iterations end.
+    errors : StepErrors
+        Those of another strength of the penalty. Iterations for a smooth penalty start where they
+        are added to one step, and replace them.
     """
 
     problem: Problem
     leverages: Leverages
     tolerance: float
+    errors: StepErrors
 
     @classmethod
     def of(
-        cls, problem: Problem, leverages: Leverages, tolerance: float
+        cls, problem: Problem, leverages: Leverages, tolerance: float, errors: StepErrors
     ) -> SimplifiedNewton | None:
         """Return the method, or None if it cannot be used.
 
@@ -67,7 +72,7 @@ class SimplifiedNewton:
         X = getattr(leverages.point.objective.blocks, "X", None)
         is_on_host = isinstance(X, np.ndarray) or sp.issparse(X)
         if isinstance(leverages.inverse, InverseHessian) and is_on_host:
-            return cls(problem, leverages, tolerance)
+            return cls(problem, leverages, tolerance, errors)
         return None
 
     def logits_without(self, rows: Array, left_out: Array, outcomes: Array) -> tuple[Array, Array]:
@@ -107,7 +112,11 @@ class SimplifiedNewton:
         fits = _Fits.of(self, rows, left_out, outcomes)
         if self._zeros is not None:
             return self._with_changing_zeros(fits, self._zeros)
-        theta = self.leverages.point.theta + fits.first_step()
+        first = fits.first_step()
+        # An observation of a table is known by its row and its class.
+        keys = rows * (first.shape[1] + 2) + outcomes
+        by_step = self.leverages.point.theta + first
+        theta = by_step + self.errors.of(keys.tolist(), first)
         converged, active = np.zeros(len(rows), dtype=bool), np.arange(len(rows))
         relaxation = _Relaxation(len(rows), fits.free.size)
         for _ in range(MOST_STEPS):
@@ -120,6 +129,8 @@ class SimplifiedNewton:
             active = active[~is_near]
             if not len(active):
                 break
+        known = keys[converged].tolist()
+        self.errors.put(known, first[converged], (theta - by_step)[converged])
         return fits.logits(theta), converged
 
     def _with_changing_zeros(self, fits: _Fits, zeros: ChangingZeros) -> tuple[Array, Array]:

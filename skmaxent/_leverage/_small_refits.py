@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 import scipy.sparse as sp
 
+from skmaxent._leverage._step_errors import StepErrors
 from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._solvers import MOST_STRENGTH, Problem, SmallBatch, suits_small_batch
 from skmaxent._storage._row_blocks import RowBlocks
@@ -33,14 +34,13 @@ class SmallRefits:
         The minimum of the problem.
     tolerance : float
         The distance to the optimum, in standard errors, at which fits end.
-    errors : dict
-        For some rows, what the exact fit of another strength of the penalty adds to the flat
-        coefficients by one step. The fits start where it is added to those by the step of this
-        strength, and replace the entries by theirs.
+    errors : StepErrors
+        Those of another strength of the penalty, for flat coefficients. The fits start where they
+        are added to one step, and replace them.
     """
 
     def __init__(
-        self, problem: Problem, theta: Array, tolerance: float, errors: dict[int, Array]
+        self, problem: Problem, theta: Array, tolerance: float, errors: StepErrors
     ) -> None:
         blocks: Any = problem.objective.blocks
         self._errors = errors
@@ -100,37 +100,31 @@ class SmallRefits:
         weights /= totals[:, None]
         sizes = np.full(n, objective.blocks.effective_size)
         penalties = [cast(Elementwise, each._problem.terms.whole_penalty()) for each in refits]
-        of_refits = np.repeat(np.arange(len(refits)), [len(each) for each in rows])
+        lengths = [len(each) for each in rows]
+        of_refits = np.repeat(np.arange(len(refits)), lengths)
         batch = SmallBatch(objective, weights, sizes, penalties, of_refits)
         # The loss is a mean over a smaller total weight, and the penalty grows by the same factor.
         strength = objective.total_weight / totals
-        by_step = np.concatenate(
-            [
-                each._by_step(*given)
-                for each, given in zip(refits, zip(rows, shifts, strict=True), strict=True)
-            ]
-        )
-        start = by_step + np.concatenate(
-            [each._known_errors(some) for each, some in zip(refits, rows, strict=True)]
-        )
+        theta = np.repeat([each._theta.ravel() for each in refits], lengths, axis=0)
+        parts = [
+            np.zeros((length, theta.shape[1])) if shift is None else shift
+            for length, shift in zip(lengths, shifts, strict=True)
+        ]
+        errors = [
+            each._errors.of(some.tolist(), steps)
+            for each, some, steps in zip(refits, rows, parts, strict=True)
+        ]
+        by_step = theta + np.concatenate(parts)
+        start = by_step + np.concatenate(errors)
         # Zeros after the step are right more often than small numbers beside them.
         is_l1 = batch.strengths(at, strength)[0] > 0.0
         start = np.where(is_l1 & (start * by_step <= 0.0), 0.0, start)
         W, n_iter = batch.minimise(at, strength, start, first._tolerance, MOST_STEPS)
         Z, converged = batch.logits(W, row), n_iter > 0
         found = []
-        for number, (each, some) in enumerate(zip(refits, rows, strict=True)):
+        for number, (each, some, steps) in enumerate(zip(refits, rows, parts, strict=True)):
             mine = of_refits == number
-            each._errors.update(zip(some.tolist(), (W - by_step)[mine], strict=True))
-            found.append((Z[mine], converged[mine]))
+            known = converged[mine]
+            each._errors.put(some[known].tolist(), steps[known], (W - by_step)[mine][known])
+            found.append((Z[mine], known))
         return found
-
-    def _by_step(self, rows: Array, shifts: Array | None) -> Array:
-        """Return the flat coefficients without `rows` (n,) by one step, (n, p)."""
-        theta = np.tile(self._theta.ravel(), (len(rows), 1))
-        return theta if shifts is None else theta + shifts
-
-    def _known_errors(self, rows: Array) -> Array:
-        """Return the entries of `errors` for `rows` (n,), (n, p); zeros for unknown rows."""
-        zero = np.zeros(self._theta.size)
-        return np.stack([self._errors.get(row, zero) for row in rows.tolist()])

@@ -19,6 +19,7 @@ from skmaxent._leverage._left_out_units import HeldOutScores, Units
 from skmaxent._leverage._sampled_inverse import N_GROUPS, few_vectors
 from skmaxent._leverage._small_refits import SmallRefits
 from skmaxent._leverage._small_steps import small_units
+from skmaxent._leverage._step_errors import StepErrors
 from skmaxent._model import _prediction
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._model_selection._in_sample_scores import MeanAndError, in_sample_scores
@@ -157,8 +158,7 @@ class ScoresOfPath:
         # mean squared changes of the logits.
         self._is_sampled, self._has_more, self._sizes = False, np.zeros(n, bool), np.zeros(n)
         self._corrections: dict[int, Array] = {}
-        # What exact fits add to the coefficients by one step, for each rank with leverages.
-        self._of_fits: dict[int, dict[int, Array]] = {}
+        self._of_fits: dict[int, StepErrors] = {}  # for each rank with leverages
         # The last two arguments of `score`, which are the same at all Cs.
         self._left_out: tuple[Units, Array] | None = None
 
@@ -410,7 +410,7 @@ class ScoresOfPath:
         found = self._by_one_step(ranks, n_vectors)
         for rank, held in found.items():
             nearest = min(self._of_fits, key=lambda other: abs(other - rank), default=rank)
-            held.refits.errors.update(self._of_fits.get(nearest, {}))
+            held.refits.errors.known.update(self._of_fits.get(nearest, StepErrors()).known)
         make_exact_fits([held for rank, held in found.items() if not are_far[rank]], self._best)
         self._of_fits |= {rank: held.refits.errors for rank, held in found.items()}
         return found
