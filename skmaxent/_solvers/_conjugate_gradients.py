@@ -40,6 +40,8 @@ class Step:
         The norm √(rᵀM⁻¹r) of the residual r.
     smallest_ritz : float
         The smallest Ritz value, an estimate of the smallest eigenvalue of M⁻¹H.
+    n_products : int
+        The number of products with H.
     """
 
     direction: Array
@@ -49,6 +51,7 @@ class Step:
     on_boundary: bool
     residual_norm: float
     smallest_ritz: float
+    n_products: int
 
 
 def conjugate_gradients(
@@ -87,9 +90,10 @@ def conjugate_gradients(
     rz = inner(residual, z)
     scalars = _Recurrences(rz)
     predicted = 0.0
-    on_boundary = False
-    while rz > max(tolerance**2, LEAST_SQUARE) and len(scalars.alphas) < max_products:
+    on_boundary, n_products = False, 0
+    while rz > max(tolerance**2, LEAST_SQUARE) and n_products < max_products:
         Hd = product(direction)
+        n_products += 1
         curvature = inner(direction, Hd)
         if not curvature > ROUNDED_CURVATURE * scalars.dd:  # only rounding, because F is convex
             break
@@ -119,6 +123,7 @@ def conjugate_gradients(
         on_boundary=on_boundary,
         residual_norm=float(np.sqrt(max(rz, 0.0))),
         smallest_ritz=_smallest_ritz(scalars.alphas, scalars.betas),
+        n_products=n_products,
     )
 
 

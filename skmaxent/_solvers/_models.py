@@ -27,6 +27,9 @@ from skmaxent._typing import Array
 # Beyond, its Cholesky factor would cost more than the Hessian products that it saves.
 DENSE_SIZE = 1500
 SPARSE_SIZE = 300
+# Where cheaper models fail, it is assembled for up to so many coefficients, and with no more than
+# so many multiplications.
+LARGE_SIZE, LARGE_HESSIAN_WORK = 3000, 2e10
 # The full covariance matrix of the columns is computed for up to this many columns.
 FULL_COVARIANCE = 1500
 # A Hessian takes a few milliseconds if it has no more multiplications than this.
@@ -78,6 +81,9 @@ def model_at(point: Point, seed: int, *, uses_hessian: bool = False) -> Model:
     rank = objective.blocks.n_samples * objective.likelihood.n_free
     cheap = uses_hessian or not objective.blocks.is_sparse or rank <= SPARSE_SIZE
     limit = DENSE_SIZE if cheap else SPARSE_SIZE
+    work = objective.blocks.n_samples * point.theta.size**2
+    if uses_hessian and not suits_row_space(objective) and work <= LARGE_HESSIAN_WORK:
+        limit = LARGE_SIZE
     is_common = point.probabilities.are_common and not has_cheap_hessian(point)
     if R * width <= limit and not is_common:
         return _dense(point, seed)

@@ -30,8 +30,9 @@ SHIFT_CURVATURE = 1e-6
 # Models without a matrix solve linear systems by conjugate gradients: the relative accuracy, and
 # the most products with the Hessian.
 ITERATIVE_ACCURACY, MAX_SOLVE_PRODUCTS = 1e-3, 100
-# A factor of the free coefficients replaces them if it costs no more than so many products.
-FACTOR_PRODUCTS = 60.0
+# A factor of the free coefficients replaces them if it costs no more than so many products, and
+# those that earlier systems of the same manifold took, and if it has no more rows than this.
+FACTOR_PRODUCTS, MOST_FACTORED = 60.0, 5000
 
 
 class Model:
@@ -277,7 +278,9 @@ class KroneckerModel(Model):
             alpha, share, covariance.diagonal()
         )
         self._covariance = covariance
-        self._last: tuple[Tangent, Array] | None = None
+        # The manifold of the last system, the products that its systems took, and their factor.
+        self._last: Tangent | None = None
+        self._n_products, self._factor = 0, np.empty((0, 0))
         self.shift_curvature = curvature_of_shift(self.diagonal, bool(share.any()))
         self.diagonal += self.shift_curvature / len(alpha)
 
@@ -289,9 +292,12 @@ class KroneckerModel(Model):
 
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
         free = tangent.free
+        if self._last is None or not are_same(self._last, tangent):
+            self._last, self._n_products, self._factor = tangent, 0, np.empty((0, 0))
         n_free, width = int(free.sum()), len(self._covariance)
         work = n_free**3 / 3.0 + 10.0 * n_free**2
-        if tangent.group_curvature is None and work <= FACTOR_PRODUCTS * len(free) * width**2:
+        affordable = (FACTOR_PRODUCTS + self._n_products) * len(free) * width**2
+        if n_free <= MOST_FACTORED and work <= affordable:
             return self._solved_by_factor(rhs, tangent)
         inverse = self.diagonal + tangent.diagonal
         if tangent.group_curvature is not None and tangent.unit is not None:
@@ -307,6 +313,7 @@ class KroneckerModel(Model):
             tolerance=ITERATIVE_ACCURACY * norm,
             max_products=MAX_SOLVE_PRODUCTS,
         )
+        self._n_products += step.n_products
         return step.direction
 
     def _solved_by_factor(self, rhs: Array, tangent: Tangent) -> Array:
@@ -318,16 +325,16 @@ class KroneckerModel(Model):
         out = np.zeros(tangent.free.shape)
         if not len(k):
             return out
-        if self._last is None or not are_same(self._last[0], tangent):
+        if not len(self._factor):
             R = len(self._alpha)
             between = np.diag(self._alpha.ravel()) - self._share * self._alpha.T
             block = self._covariance[np.ix_(j, j)]
             block *= between[np.ix_(k, k)]
             block += np.equal.outer(j, j) * (self.shift_curvature[j] / R)
-            diagonal = np.broadcast_to(tangent.diagonal, out.shape)
-            block.flat[:: len(k) + 1] += diagonal[k, j]
-            self._last = tangent, cholesky(block)
-        out[k, j], _ = lapack.dpotrs(self._last[1], rhs[k, j], lower=1)
+            block.flat[:: len(k) + 1] += np.broadcast_to(tangent.diagonal, out.shape)[k, j]
+            add_group_curvature(block, tangent.free, tangent)
+            self._factor = cholesky(block)
+        out[k, j], _ = lapack.dpotrs(self._factor, rhs[k, j], lower=1)
         return out
 
 

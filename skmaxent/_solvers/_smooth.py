@@ -299,6 +299,7 @@ def _preconditioned_step(point: Point, natural: Array, norm: float, radius: floa
         on_boundary=t < 1.0,
         residual_norm=(1.0 - t) * norm,
         smallest_ritz=1.0,
+        n_products=0,
     )
 
 
