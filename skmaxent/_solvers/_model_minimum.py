@@ -37,6 +37,9 @@ ROUGH_MINIMUM_SHARE = 0.03
 # Most coefficients over which a model is minimised by pivots if its whole matrix is not assembled;
 # most such minima, and the share of the largest subgradient above which coefficients join.
 MOST_MEMBERS, MAX_MEMBER_ROUNDS, JOINING_SHARE = 1000, 5, 0.1
+# Most minima over few coefficients, at most SMALL_MODEL, and the share of the largest subgradient
+# above which coefficients join them.
+MAX_ROUNDS_OF_FEW, FEW_ACCURACY = 10, 1e-9
 # Most halvings of the step of the proximal gradient, whose size is only estimated.
 MAX_PROXIMAL_HALVINGS = 4
 
@@ -165,8 +168,9 @@ def minimise_model(
 
     A step of the proximal gradient finds the manifold, and Newton's method continues within it (the
     primal-dual active set method; Hintermüller, Ito & Kunisch 2002, SIAM J. Optim. 13, 865-888).
-    Steps are accepted only if they lower the value. If the model is small, has a matrix and the
-    penalty is `Elementwise`, the minimum is found by pivots instead and is exact.
+    Steps are accepted only if they lower the value. If the model is small, or if few coefficients
+    differ from zero, and the penalty is `Elementwise`, the minimum is found by pivots instead and
+    is exact.
 
     Parameters
     ----------
@@ -181,6 +185,10 @@ def minimise_model(
     is_small = theta.size <= SMALL_MODEL
     if is_small and model.matrix is not None and isinstance(penalty, Elementwise):
         return _minimum_by_pivots(model, model.matrix, gradient, theta, penalty)
+    if model.has_blocks and isinstance(penalty, Elementwise):
+        minimum = _minimum_over_few(model, gradient, theta, penalty)
+        if minimum is not None:
+            return minimum
     step, halvings = model.safe_step, 0
     subproblem = _Subproblem(model, gradient, theta, penalty)
     best, first, is_solved = _Trial(theta, gradient, 0.0), 0.0, False
@@ -203,13 +211,47 @@ def minimise_model(
             break
         best = trial
     found = Minimum(best.W, max(-best.value, 0.0), 0.5 * first**2, subproblem.n_solves)
-    if model.has_blocks and not is_solved:
-        return _minimum_over_members(found, model, gradient, theta, penalty)
     if model.matrix is not None and not is_solved:
         return exact_minimum(
             found, model, gradient, theta, penalty, 0.0 if is_small else ROUGH_MINIMUM_SHARE
         )
+    if model.has_blocks and not is_solved:
+        return _minimum_over_members(found, model, gradient, theta, penalty)
     return found
+
+
+def _minimum_over_few(
+    model: Model, gradient: Array, theta: Array, penalty: Elementwise
+) -> Minimum | None:
+    """Return the exact minimum of a model that `has_blocks`, or None if many coefficients move.
+
+    Pivots minimise over the coefficients that are not zero and those with a subgradient. Those that
+    then have a subgradient join them, until there is none. The least decrease is that of a proximal
+    gradient step, as in `_minimum_by_pivots`, of the first of these coefficients.
+    """
+    W, slope, varies, least = theta, gradient, model.diagonal > 0.0, 0.0
+    residual = np.abs(penalty.minimum_norm_subgradient(theta, gradient))
+    negligible = FEW_ACCURACY * float(residual.max(initial=0.0))
+    members = varies & ((theta != 0.0) | (residual > 0.0))
+    for n_round in range(MAX_ROUNDS_OF_FEW):
+        if np.count_nonzero(members) > SMALL_MODEL:
+            return None
+        block = model.loss_block(members)
+        if n_round == 0:
+            size = np.maximum(np.abs(block).sum(axis=1), 1e-300)
+            least = 0.5 * float(np.sum(np.square(residual[members]) / size))
+        W = minimise_over_members(block, slope, W, penalty, members)
+        slope = gradient + model.loss_product(W - theta)
+        residual = np.abs(penalty.minimum_norm_subgradient(W, slope))
+        joins = varies & ~members & (residual > negligible)
+        if not joins.any():
+            W = penalty.recentre(W)
+            decrease = _decrease(model, gradient, W - theta, penalty.increase(theta, W))
+            if not decrease > 0.0:
+                W, decrease = theta, 0.0
+            return Minimum(W, decrease, least, is_exact=True)
+        members |= joins
+    return None
 
 
 def _minimum_over_members(

@@ -144,11 +144,15 @@ def all_logits_hessian(H: Array, is_coupled: bool) -> Array:
     """
     if not is_coupled:
         return H
-    # Coefficients δ_k = w_k - w_R in reference coding depend on w by these contrasts.
-    r = len(H)
-    contrasts = np.vstack([np.eye(r), -np.ones((1, r))])
-    H = np.einsum("ka,aibj->kibj", contrasts, H)
-    return np.asarray(np.einsum("kibj,lb->kilj", H, contrasts))
+    # Coefficients δ_k = w_k - w_R in reference coding depend on w by these contrasts: rows and
+    # columns of the last class are minus the sums of the others.
+    r, width = H.shape[:2]
+    out = np.empty((r + 1, width, r + 1, width))
+    out[:r, :, :r] = H
+    np.negative(H.sum(axis=0), out=out[r, :, :r])
+    np.negative(H.sum(axis=2), out=out[:r, :, r])
+    np.negative(out[r, :, :r].sum(axis=1), out=out[r, :, r])
+    return out
 
 
 def _kronecker(point: Point, seed: int, *, full: bool) -> Model:

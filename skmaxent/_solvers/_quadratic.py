@@ -144,6 +144,8 @@ class DenseModel(Model):
         See `Model`.
     """
 
+    has_blocks = True
+
     def __init__(
         self, matrix: Array, shape: tuple[int, int], *, is_coupled: bool, is_exact: bool = False
     ) -> None:
@@ -159,6 +161,12 @@ class DenseModel(Model):
 
     def apply(self, V: Array) -> Array:
         return (self.matrix @ V.ravel()).reshape(self._shape)
+
+    def loss_block(self, members: Array) -> Array:
+        at = np.flatnonzero(members)
+        j = at % self._shape[1]
+        shift = np.equal.outer(j, j) * (self.shift_curvature[j] / self._shape[0])
+        return np.asarray(self.matrix[np.ix_(at, at)] - shift)
 
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
         free = np.flatnonzero(tangent.free.ravel())

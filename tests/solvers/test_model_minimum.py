@@ -1,0 +1,54 @@
+"""Minima of quadratic models with a penalty, against the optimality conditions in NumPy."""
+
+import numpy as np
+import pytest
+
+from skmaxent._objective._elementwise_penalty import Elementwise
+from skmaxent._solvers._model_minimum import minimise_model
+from skmaxent._solvers._models import all_logits_hessian
+from skmaxent._solvers._quadratic import DenseModel
+
+R, WIDTH = 3, 201
+
+
+@pytest.mark.parametrize("n_nonzero", [0, 20, 500], ids=["none", "few", "many"])
+@pytest.mark.parametrize("l1", [3.0, 0.3])
+def test_large_dense_models(n_nonzero, l1):
+    """Large models are minimised over the few coefficients that move, or by Newton's method."""
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(1000, R * WIDTH)) + rng.normal(size=(1000, 1))
+    M = A.T @ A / len(A)
+    theta = np.zeros((R, WIDTH))
+    theta.flat[rng.permutation(theta.size)[:n_nonzero]] = 1.0
+    gradient = rng.normal(size=theta.shape)
+    bound = np.full((R, WIDTH), 0.5 if l1 < 1.0 else np.inf)
+    theta = np.clip(theta, -bound, bound)
+    zero = np.zeros((R, WIDTH))
+    penalty = Elementwise(np.full((R, WIDTH), l1), zero, zero, -bound, bound, is_coupled=False)
+    model = DenseModel(M.copy(), (R, WIDTH), is_coupled=False, is_exact=True)
+    found = minimise_model(model, gradient, theta, penalty, accuracy=1e-8)
+    W = found.theta
+
+    def value(V):
+        step = (V - theta).ravel()
+        return gradient.ravel() @ step + 0.5 * step @ M @ step + l1 * np.abs(V).sum()
+
+    assert value(theta) - value(W) == pytest.approx(found.decrease, rel=1e-8)
+    slope = (gradient.ravel() + M @ (W - theta).ravel()).reshape(theta.shape)
+    inside = (W != 0.0) & (np.abs(W) < bound)
+    largest = np.abs(gradient).max()
+    np.testing.assert_allclose(slope[inside], -l1 * np.sign(W[inside]), atol=1e-6 * largest)
+    assert np.all(np.abs(slope[W == 0.0]) <= l1 + 1e-6 * largest)
+    at = np.abs(W) == bound
+    assert np.all(np.sign(W[at]) * slope[at] <= -l1 + 1e-6 * largest)
+    assert found.least_decrease <= found.decrease * (1.0 + 1e-9)
+
+
+def test_the_hessian_of_all_logits_is_that_of_their_contrasts():
+    rng = np.random.default_rng(2)
+    r, width = 3, 4
+    H = rng.normal(size=(r * width, r * width))
+    contrasts = np.kron(np.vstack([np.eye(r), -np.ones((1, r))]), np.eye(width))
+    found = all_logits_hessian(H.reshape(r, width, r, width), is_coupled=True)
+    expected = contrasts @ H @ contrasts.T
+    np.testing.assert_allclose(found.reshape(expected.shape), expected, atol=1e-12)
