@@ -189,8 +189,10 @@ class _Ascents:
     """
 
     def __init__(self, problem: Problem, tol: float, scale: float) -> None:
-        objective = problem.objective
-        self.problem, self._tol = problem, tol
+        # In float32 the score would have too few digits for `tol` if columns are far from zero or
+        # nearly dependent.
+        objective = problem.objective.in_float64()
+        self.problem, self._objective, self._tol = problem, objective, tol
         self._total = scale * objective.total_weight
         self._width = objective.blocks.n_features + objective.fit_intercept
         # Constant columns have no coefficients, because intercepts stand for them.
@@ -211,7 +213,7 @@ class _Ascents:
         search that comes to a point of an earlier search stops, and returns the maximum of the
         earlier one.
         """
-        objective = self.problem.objective
+        objective = self._objective
         points = []
         state = self._at(theta)
         record = Record(options)
@@ -261,7 +263,7 @@ class _Ascents:
 
     def _at(self, theta: Array) -> _State:
         """Return the penalised likelihood with its derivatives at θ, (n_logits, n_features + 1)."""
-        point = self.problem.objective.at(theta)
+        point = self._objective.at(theta)
         return _State(point, *penalised_likelihood(point, self._total, self._width, self._free))
 
     def _line_search(self, state: _State, step: Array) -> tuple[_State | None, float]:

@@ -137,7 +137,7 @@ TRUTHS = {
     EFFECTS + "average_comparisons_of_all_variables": "InferenceResults average_comparisons",
     "effects/test_delta_method.py::test_comparisons_of_rows": "InferenceResults comparisons",
     EFFECTS + "average_slopes": "InferenceResults average_slopes",
-    EFFECTS + "slopes_of_rows_and_at_the_mean": "InferenceResults slopes",
+    "effects/test_delta_method.py::test_slopes": "InferenceResults slopes",
     "effects/test_effects_in_r.py::test_effects_at_means_of_the_design": "datagrid",
     "leverage/test_influence.py::test_two_classes_have_the_influence_of_statsmodels": """
         InferenceResults diagnostics dfbetas""",

@@ -13,7 +13,7 @@ MAXIMUM
 import numpy as np
 from scipy.optimize import minimize
 
-from .checks import CONDITION, Examination
+from .checks import CONDITION, MARGIN_OF_DRAWS, Examination
 from .reference import WIDE, losses, probabilities
 
 # The difference of penalised log-likelihoods in nats that a converged fit may have.
@@ -216,15 +216,15 @@ class BiasReduction(Examination):
         return float(value - reference.value(best)) if is_maximum else 0.0
 
     def rounding(self, fit, value):
-        """How much the rounding of the coefficients may change the penalised likelihood `value`."""
+        """How much rounding of the coefficients, and of float32 columns, may change `value`."""
         dtype, worst = fit.model.coef_.dtype, 0.0
         for _ in range(4):
             W, b = (self.neighbour(array.astype(dtype)) for array in (fit.coef, fit.intercept))
             near = self.reference.value(self.reference.from_coefficients(W, b))
             worst = max(worst, abs(float(near - value)))
-        if dtype == np.float64:
-            return 4 * worst + 1e-9 * abs(float(value))
-        return 4 * (worst + self.last_bits(fit)) + 1e-6 * max(1.0, abs(float(value)))
+        if dtype == np.float32:
+            worst += self.last_bits(fit)
+        return MARGIN_OF_DRAWS * worst
 
     def neighbour(self, array):
         """Each number, or the next one of its type, at random."""
