@@ -16,6 +16,7 @@ from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Penalty, Ridge
 from skmaxent._solvers._conjugate_gradients import Step
 from skmaxent._solvers._duality_gap import Means, duality_gap
+from skmaxent._solvers._free_columns import balanced_gradient
 from skmaxent._solvers._hessian_bounds import LastBound
 from skmaxent._solvers._preconditioners import ApproximateInverse
 from skmaxent._solvers._self_concordance import TIGHT, NewtonStep, self_concordance_bound
@@ -38,7 +39,8 @@ def optimality_gap(
     """Return an upper bound on (F - F*)/F at θ, in [0, 1].
 
     It is the smaller one of the duality gap and the self-concordance bound, divided by F. If
-    neither is finite, the bound is 1, because F* >= 0.
+    neither is finite, and some coefficients have no penalty, the duality gap of another dual point
+    is tried; see `balanced_gradient`. If no bound is finite, the result is 1, because F* >= 0.
 
     Parameters
     ----------
@@ -88,6 +90,8 @@ def optimality_gap(
             point, value, penalty, means.shares, error, newton, last, least_bound
         )
         bound = min(bound, other)
+    if bound >= value and (balanced := balanced_gradient(point, penalty, error)) is not None:
+        bound = min(bound, duality_gap(point, value, penalty, means, error, balanced))
     # No bound is smaller than the rounding error of F.
     rounding = point.rounding + _penalty_rounding(point, penalty)
     return float(min(1.0, (bound + rounding) / value))

@@ -13,6 +13,7 @@ import numpy as np
 
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Penalty, Ridge
+from skmaxent._solvers._free_columns import BalancedGradient
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
@@ -40,7 +41,12 @@ class Means:
 
 
 def duality_gap(
-    point: Point, value: float, penalty: Ridge | Penalty, means: Means, error: Array
+    point: Point,
+    value: float,
+    penalty: Ridge | Penalty,
+    means: Means,
+    error: Array,
+    balanced: BalancedGradient | None = None,
 ) -> float:
     """Return the duality gap F(θ) - D(q) >= F(θ) - F* for a dual point q near the probabilities p.
 
@@ -70,15 +76,22 @@ def duality_gap(
     means : Means
     error : ndarray of shape (R, d + 1)
         The size of the rounding errors of the gradient, by which the entries of |M| are enlarged.
+    balanced : BalancedGradient, optional
+        The gradient of other probabilities q, which take the place of p. The mean of H(q) + (q-t)·o
+        is that of p, less the divergence of q from p and the change of the gradient times θ.
     """
-    if isinstance(penalty, Ridge) and point.gradient[:, :-1][:, penalty.strength == 0.0].any():
+    gradient = point.loss_gradient() if balanced is None else balanced.gradient.copy(order="F")
+    if balanced is not None:
+        error = np.where(balanced.gradient == 0.0, 0.0, error)
+    elif isinstance(penalty, Ridge) and point.gradient[:, :-1][:, penalty.strength == 0.0].any():
         return np.inf  # because the conjugate is infinite
     objective = point.objective
     c = point.theta[:, -1]
-    gradient = point.loss_gradient()
     residual, shift = gradient[:, :-1], gradient[:, -1]
     # The mean of H(p) + (p - t)·o, because the log-normaliser is H(p) + p·z.
     dual = point.loss - inner(residual, point.theta[:, :-1]) - float(shift @ c)
+    if balanced is not None:
+        dual -= balanced.divergence
     if objective.fit_intercept:
         both = objective.likelihood.outcomes(shift, change=True)
         expected = objective.likelihood.outcomes(means.shares) + both

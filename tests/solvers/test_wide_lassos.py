@@ -143,3 +143,41 @@ def test_lassos_with_bounds_satisfy_the_optimality_conditions(K, lower, upper):
     assert (gradient[low & (coef < 0.0)] >= 1.0 - 1e-3).all()
     assert (gradient[high & (coef > 0.0)] <= -1.0 + 1e-3).all()
     assert (gradient[low & (coef == 0.0)] >= -1.0 - 1e-3).all()
+
+
+@pytest.mark.parametrize("K", [2, 3])
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_columns_without_penalty_leave_a_certificate(fit_intercept, grouped, K):
+    # The dual objective was infinite for them, and every such fit warned of lacking precision.
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(60, 200))
+    y = (X[:, :K] + rng.gumbel(size=(60, K))).argmax(axis=1)
+    factors = np.ones(200)
+    factors[:3] = 0.0
+    parameters = dict(
+        C=1.0,
+        l1_ratio=1.0,
+        grouped=grouped,
+        penalty_factor=factors,
+        fit_intercept=fit_intercept,
+    )
+    exact = MaxentClassifier(**parameters, tol=1e-10).fit(X, y)
+    gradient = (X.T @ (exact.predict_proba(X) - np.eye(K)[y]))[:, K == 2 :]
+    np.testing.assert_allclose(gradient[:3], 0.0, atol=1e-8)
+    lengths = np.abs(gradient) if not grouped else np.linalg.norm(gradient, axis=1)
+    assert lengths.max() <= 1.0 + 1e-6
+    least = objective_of_lasso(exact, X, y, factors, grouped)
+    for tol in (1e-4, 1e-2, 0.3):
+        clf = MaxentClassifier(**parameters, tol=tol).fit(X, y)
+        assert clf.optimality_gap_ <= 1e-2
+        value = objective_of_lasso(clf, X, y, factors, grouped)
+        assert value - least <= (clf.optimality_gap_ + 1e-14) * value
+
+
+def objective_of_lasso(clf, X, y, factors, grouped):
+    """The mean loss and the penalty with C=1, by NumPy alone."""
+    coef = clf.coef_
+    loss = -np.log(clf.predict_proba(X)[np.arange(len(y)), y]).mean()
+    sizes = np.linalg.norm(coef, axis=0) if grouped else np.abs(coef).sum(axis=0)
+    return loss + sizes @ factors / len(y)
