@@ -20,6 +20,8 @@ from skmaxent._typing import Array
 # Most coefficients without a penalty, each of which takes a pass over the rows, and most
 # multiplications in these passes.
 MOST_FREE, MOST_WORK = 300, 1e9
+# The least eigenvalue of the curvature, scaled to a unit diagonal.
+LEAST_EIGENVALUE = 1e-9
 # A gradient counts as zero if it is at most this many times its rounding error.
 ROUNDING_ROOM = 10.0
 
@@ -50,7 +52,8 @@ def balanced_gradient(
     the gradient by the others is zero. q is a distribution if A changes no logit of a row by one or
     more. Its divergence from p is at most the mean of (A x̃)ᵀ C A x̃, which is -⟨A, ∇⟩.
 
-    The result is None if all columns have a penalty, if there is no such A, or if it costs too much.
+    The result is None if all columns have a penalty, if there is no such A, if it costs too much,
+    or if columns without penalty are nearly collinear.
 
     Parameters
     ----------
@@ -73,7 +76,15 @@ def balanced_gradient(
         unit = np.zeros(theta.size)
         unit[place] = 1.0
         H[i] = point.hessian_product(unit.reshape(theta.shape))[free]
-    inverse = np.linalg.pinv(0.5 * (H + H.T), rcond=1e-12, hermitian=True)
+    if objective.likelihood.is_coupled:
+        # Shifts of all classes, which change nothing, get curvature; their gradients are zero.
+        column = np.where(free.all(axis=0), np.arange(free.shape[1]), -1)
+        column = np.broadcast_to(column, free.shape)[free]
+        is_shift = (column[:, None] == column) & (column >= 0)
+        H += is_shift * (is_shift @ H.diagonal()) / len(theta) ** 2
+    inverse = _inverse(0.5 * (H + H.T))
+    if inverse is None:
+        return None
     before = point.loss_gradient()
     A, gradient = np.zeros_like(theta), before
     for _ in range(2):  # the second step corrects the rounding of the first
@@ -94,6 +105,20 @@ def balanced_gradient(
     lost = float(np.sum(((np.abs(gradient) + error) * (1.0 + np.abs(theta)))[free]))
     gradient[free] = 0.0
     return BalancedGradient(gradient, max(-inner(A, before), 0.0) + lost)
+
+
+def _inverse(H: Array) -> Array | None:
+    """Return the inverse of a positive definite matrix, or None if it is nearly singular.
+
+    A gradient that is rounding error could lead far along directions without curvature.
+    """
+    if not (np.isfinite(H).all() and (H.diagonal() > 0.0).all()):
+        return None
+    size = np.sqrt(H.diagonal())
+    values, axes = np.linalg.eigh(H / np.multiply.outer(size, size))
+    if not values[0] > LEAST_EIGENVALUE:
+        return None
+    return np.asarray((axes / values) @ axes.T / np.multiply.outer(size, size))
 
 
 def _without_penalty(penalty: Ridge | Penalty, shape: tuple[int, ...]) -> Array:

@@ -155,13 +155,12 @@ def test_columns_without_penalty_leave_a_certificate(fit_intercept, grouped, K):
     y = (X[:, :K] + rng.gumbel(size=(60, K))).argmax(axis=1)
     factors = np.ones(200)
     factors[:3] = 0.0
-    parameters = dict(
-        C=1.0,
-        l1_ratio=1.0,
-        grouped=grouped,
-        penalty_factor=factors,
-        fit_intercept=fit_intercept,
-    )
+    parameters = {
+        "l1_ratio": 1.0,
+        "grouped": grouped,
+        "penalty_factor": factors,
+        "fit_intercept": fit_intercept,
+    }
     exact = MaxentClassifier(**parameters, tol=1e-10).fit(X, y)
     gradient = (X.T @ (exact.predict_proba(X) - np.eye(K)[y]))[:, K == 2 :]
     np.testing.assert_allclose(gradient[:3], 0.0, atol=1e-8)
