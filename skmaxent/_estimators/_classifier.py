@@ -307,7 +307,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
             sums to one is a single observation. With `partial_labels`, sets of labels, or a boolean
             table.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows. A row with weight 2 counts as the same row twice.
+            Weights of the rows: 2 counts as two equal rows, less than 1e-30 of the largest as 0.
         offset : array-like of shape (n_samples, n_classes), or (n_samples,) for two classes
             Known part of the logits, which is added to W x_i + b; for two classes the part of
             ``classes_[1]``. The columns of a DataFrame are matched to `classes_` by name.

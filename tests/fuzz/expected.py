@@ -8,8 +8,8 @@ import numpy as np
 from .reference import WIDE, Objective
 from .wide import WideObjective
 
-# Weights below this share of the largest count as zero, as `fit` documents.
-NEGLIGIBLE = 1e-28
+# Weights of rows below this share of the largest count as zero, as `fit` documents.
+NEGLIGIBLE = 1e-30
 
 
 def penalty_factors(problem):
@@ -66,7 +66,7 @@ def class_factors(problem, table):
 def active_classes(problem):
     """Which classes have a row of positive weight, (K,)."""
     table, _ = row_weights(problem)
-    return table.sum(axis=0) > NEGLIGIBLE * table.sum()
+    return (table > NEGLIGIBLE * table.sum(axis=1).max()).any(axis=0)
 
 
 def intercept_correction(problem):
@@ -140,8 +140,7 @@ def expected_objective(problem):
             active = np.ones(1, bool)
         elif offset is not None:
             offset = offset[:, active]
-    # `fit` documents that weights this far below the largest count as zero.
-    s = np.where(s < 1e-30 * s.max(), 0, s)
+    s = np.where(s < NEGLIGIBLE * s.max(), 0, s)
     strength = 1 / (WIDE(given["C"]) * s.sum() * unit) if np.isfinite(given["C"]) else WIDE(0)
     ratio = WIDE(given.get("l1_ratio", 0.0))
     factors = penalty_factors(problem).astype(WIDE)
