@@ -56,7 +56,7 @@ def suits_smoothing(point: Point, penalty: Penalty) -> bool:
     (R, width), n = objective.shape, objective.blocks.n_samples
     is_grouped = isinstance(penalty, Grouped)
     is_served = is_grouped or (
-        isinstance(penalty, Elementwise) and bool((penalty.lower < penalty.upper).all())
+        isinstance(penalty, Elementwise) and bool((penalty.lower < penalty.upper)[:, :-1].any())
     )
     work = width * n**2 * (R**2 if is_grouped else R)
     if (
@@ -88,12 +88,15 @@ def _barrier_of(penalty: Elementwise, gradient: Array) -> Barrier:
     """Return the barrier of the bounds for a loss with this gradient (R, width) at the start.
 
     It is as strong as the L1 penalty or, if that is more, as the gradient at the first distance
-    from the bounds. Weaker barriers stop the first steps at once.
+    from the bounds. Weaker barriers stop the first steps at once. Coefficients that bounds fix have
+    no barrier.
     """
+    is_fixed = np.broadcast_to(penalty.lower == penalty.upper, gradient.shape)
     lower, upper, l1 = (
         np.broadcast_to(array, gradient.shape).astype(float)
         for array in (penalty.lower, penalty.upper, penalty.l1)
     )
+    lower, upper = np.where(is_fixed, -np.inf, lower), np.where(is_fixed, np.inf, upper)
     distance = FIRST_DISTANCE / np.sqrt(gradient.shape[1])
     return Barrier(lower, upper, np.maximum(l1, distance * np.abs(gradient).max()))
 
@@ -108,7 +111,7 @@ def start_by_smoothing(point: Point, penalty: Penalty, max_steps: int) -> Point:
     point : Point
         Where the search begins.
     penalty : Penalty
-        `Grouped`, or `Elementwise` without coefficients that bounds fix.
+        `Grouped` or `Elementwise`.
     max_steps : int
         Most Newton steps, each of which solves one linear system.
     """
@@ -138,8 +141,10 @@ class _Search:
         self.W, self.z = theta.astype(float), np.zeros(theta.shape)
         self.eps = FIRST_SMOOTHING
         self._barrier: Barrier | None = None
+        self._is_fixed = np.zeros(theta.shape, dtype=bool)
         self._loss = self._rows.loss_at(self.W)
         if isinstance(penalty, Elementwise) and penalty.has_bounds:
+            self._is_fixed |= penalty.lower == penalty.upper
             self._barrier = _barrier_of(penalty, self._loss_gradient())
             self.W = self._barrier.inside(penalty.project(self.W), self.eps)
             self._loss = self._rows.loss_at(self.W)
@@ -147,6 +152,7 @@ class _Search:
     def with_zeros(self) -> Array:
         """Return W with zeros for groups no longer than a few ε, and others at bounds that hold."""
         is_zero = (self._norms(self.W) <= ZERO * self.eps) & (self._penalty.l1 > 0.0)
+        is_zero = is_zero & ~self._is_fixed
         W = np.where(is_zero, 0.0, self.W)
         return W if self._barrier is None else self._barrier.at_bounds(W, self._mean_curvature())
 
@@ -244,7 +250,7 @@ class _Search:
         largest = 0.5 * a * (self._inner(z, unit) + of_z * of_unit)
         factor = largest * diagonal / np.where(largest < whole, whole - largest, np.inf)
         if not self._is_grouped:
-            return InverseCurvature(diagonal + factor)
+            return InverseCurvature(np.where(self._is_fixed, 0.0, diagonal + factor))
         axis = z / np.where(of_z > 0.0, of_z, 1.0) + unit / np.where(of_unit > 0.0, of_unit, 1.0)
         size = self._norms(axis)
         return InverseCurvature(diagonal, np.sqrt(factor) * axis / np.where(size > 0.0, size, 1.0))

@@ -180,3 +180,40 @@ def objective_of_lasso(clf, X, y, factors, grouped):
     loss = -np.log(clf.predict_proba(X)[np.arange(len(y)), y]).mean()
     sizes = np.linalg.norm(coef, axis=0) if grouped else np.abs(coef).sum(axis=0)
     return loss + sizes @ factors / len(y)
+
+
+@pytest.mark.parametrize("K", [2, 6])
+def test_removed_columns_leave_a_fit_of_the_others(K):
+    # Coefficients that bounds fix led to fits of half a minute.
+    rng = np.random.default_rng(6)
+    X = np.cumsum(rng.normal(size=(40, 160)), axis=1)
+    y = np.arange(40) % K
+    factors = np.ones(160)
+    factors[::7] = np.inf
+    kept = np.isfinite(factors)
+    clf = MaxentClassifier(C=300.0, l1_ratio=1.0, penalty_factor=factors, tol=1e-6).fit(X, y)
+    alone = MaxentClassifier(C=300.0, l1_ratio=1.0, tol=1e-6).fit(X[:, kept], y)
+    assert not clf.coef_[:, ~kept].any()
+    assert clf.optimality_gap_ <= 1e-5
+    gradient = 300.0 * (X[:, kept].T @ (clf.predict_proba(X) - np.eye(K)[y]))[:, K == 2 :]
+    assert np.abs(gradient).max() <= 1.0 + 1e-3
+    np.testing.assert_allclose(clf.predict_proba(X), alone.predict_proba(X[:, kept]), atol=1e-4)
+
+
+def test_coefficients_fixed_away_from_zero_stay_there():
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(40, 160)) + 2.0 * rng.normal(size=(40, 1))
+    y = np.arange(40) % 3
+    lower, upper = np.full(160, -np.inf), np.full(160, np.inf)
+    lower[:2] = upper[:2] = [0.3, -0.2]
+    lower[5:80] = 0.0
+    clf = MaxentClassifier(C=3.0, l1_ratio=1.0, bounds=(lower, upper), tol=1e-6).fit(X, y)
+    np.testing.assert_array_equal(clf.coef_[:, :2], [[0.3, -0.2]] * 3)
+    gradient = 3.0 * (X.T @ (clf.predict_proba(X) - np.eye(3)[y])).T
+    assert clf.optimality_gap_ <= 1e-3
+    assert np.abs(gradient[:, 80:]).max() <= 1.0 + 1e-3
+    assert gradient[:, 5:80].min() >= -1.0 - 1e-3
+    active = clf.coef_ != 0.0
+    active[:, :2] = False
+    assert active.any()
+    np.testing.assert_allclose(gradient[active], -np.sign(clf.coef_[active]), atol=1e-3)
