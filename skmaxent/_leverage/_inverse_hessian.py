@@ -339,6 +339,8 @@ def cholesky_inverse(A: Array, least_pivot: float) -> Array | None:
     A counts as singular if a pivot, the share of a column that the columns before it do not
     explain, is `least_pivot` or less.
     """
+    if not len(A):  # dpotri prints a message
+        return A
     L, info = lapack.dpotrf(A, lower=1)
     if info != 0 or np.square(L.diagonal()).min(initial=1.0) <= least_pivot:
         return None

@@ -392,6 +392,13 @@ def test_what_leave_one_out_cannot_do_is_refused_by_name(parameters, arguments, 
         cv.fit(*SMALL, **arguments)
 
 
+def test_fits_without_nonzero_coefficients_print_nothing(capfd):
+    """LAPACK writes to the standard output if it is asked to invert a matrix without rows."""
+    cv = MaxentClassifierCV(Cs=8, l1_ratios=[1.0], cv="loo", fit_intercept=False).fit(*SMALL)
+    assert not cv.coefs_paths_[0, 0, 0].any()
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_table_of_counts_with_class_weights_is_refused():
     X, y = SMALL
     table = np.eye(3)[y] + 1.0
