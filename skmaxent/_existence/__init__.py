@@ -5,7 +5,6 @@ from skmaxent._existence._aliased_columns import (
     MOST_COLUMNS,
     Aliased,
     aliased_columns,
-    qr_factor,
 )
 from skmaxent._existence._margins import STRICT_GAIN, RawDirection, logit_changes, rounding_scales
 from skmaxent._existence._separation import Separated, separation
@@ -29,7 +28,6 @@ __all__ = [
     "aliased_columns",
     "largest_range_of_logits",
     "logit_changes",
-    "qr_factor",
     "rounding_scales",
     "separation",
 ]

@@ -82,7 +82,7 @@ def aliased_columns(objective: MultinomialObjective, among: Array | None = None)
     order = np.append([d] if fit_intercept else [], among).astype(np.intp)
     if (size[order] > 0.0).all() and _is_regular(A[np.ix_(order, order)]):
         return none
-    R = objective.computed_once(qr_factor) * objective.standardisation.is_free
+    R = _qr_factor(objective) * objective.standardisation.is_free
     # The rounding error of an entry is a share of the entry, not of its distance from the mean.
     units = np.append(objective.column_size / objective.scale, 1.0)
     n = np.sqrt(float(objective.blocks.weight_sums.n_positive))
@@ -117,7 +117,7 @@ def _is_regular(A: Array) -> bool:
     return bool(info == 0 and np.square(L.diagonal()).min() > SUSPECT_DISTANCE)
 
 
-def qr_factor(objective: MultinomialObjective) -> Array:
+def _qr_factor(objective: MultinomialObjective) -> Array:
     """Return the factor R of the QR factorisation of the standardised columns and a column of ones.
 
     R has d + 1 columns and at most as many rows. Its columns have the distances of the columns of

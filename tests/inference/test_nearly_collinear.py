@@ -222,3 +222,40 @@ def test_more_columns_than_are_checked_for_aliasing():
     X[:, 5] = X[:, 4]
     with pytest.raises(ValueError, match="have no covariance"):
         MaxentClassifier(C=np.inf).fit(X, y).infer(X, y)
+
+
+def wide_inverse(H):
+    """The inverse of a positive definite matrix by Gauss and Jordan, in extended precision."""
+    size = np.sqrt(H.diagonal())
+    A = np.column_stack([H / np.outer(size, size), np.eye(len(H), dtype=WIDE)])
+    for j in range(len(H)):
+        A[j] /= A[j, j]
+        others = np.arange(len(H)) != j
+        A[others] -= np.outer(A[others, j], A[j])
+    return A[:, len(H) :] / np.outer(size, size)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 42])
+@pytest.mark.parametrize("cov_type", ["nonrobust", "HC0"])
+def test_columns_that_an_outlier_makes_collinear(seed, cov_type):
+    # The outlier is nearly certain of its class. Under the curvature of the rows, the columns are
+    # far less collinear than over the rows themselves.
+    rng = np.random.default_rng(seed)
+    X = (rng.random((80, 8)) < 0.3).astype(float)
+    X[40] = [0.0, 0.0, 1e6, 0.0, 0.0, 1e6, 0.0, 0.0]
+    y = rng.integers(0, 3, 80)
+    clf = MaxentClassifier(C=np.inf, tol=1e-10, max_iter=1000).fit(X, y)
+    D = np.column_stack([X, np.ones(80)]).astype(WIDE)
+    Z = D[:, :-1] @ clf.coef_.T.astype(WIDE) + clf.intercept_.astype(WIDE)
+    P = np.exp(Z - Z.max(axis=1, keepdims=True))
+    P /= P.sum(axis=1, keepdims=True)
+    curvature = np.stack([[P[:, k] * ((k == m) - P[:, m]) for m in (1, 2)] for k in (1, 2)])
+    H = np.einsum("kmi,ij,il->kjml", curvature, D, D).reshape(18, 18)
+    W = wide_inverse(H)
+    if cov_type == "HC0":
+        miss = np.eye(3)[y] - P
+        miss[:, y[40]][40] = P[40, np.arange(3) != y[40]].sum()
+        scores = np.einsum("ik,ij->ikj", miss[:, 1:], D).reshape(80, 18) @ W
+        W = scores.T @ scores
+    errors = clf.infer(X, y, cov_type=cov_type).std_errors.ravel()
+    np.testing.assert_allclose(errors, np.sqrt(W.diagonal()).astype(float), rtol=1e-5)
