@@ -22,6 +22,13 @@ from skmaxent._solvers._preconditioners import (
     Preconditioner,
     n_free_parameters,
 )
+from skmaxent._solvers._row_space_preconditioner import (
+    RowSpaceBasis,
+    RowSpacePreconditioner,
+    cost_of_basis,
+    cost_of_row_space,
+    suits_row_space_of_ridge,
+)
 
 # The cost of a Hessian product, relative to the number of its multiplications.
 DENSE_COST = 5.0
@@ -89,7 +96,8 @@ class PreconditionerChoice:
       `FULL_COVARIANCE_FEATURES` features. It costs n·d² + 2·d³ for n sampled rows, and is exact at
       the null model.
     - "assembled": the Hessian as a matrix, for up to `ASSEMBLED_SIZE` parameters. It costs
-      n·p² + p³/3, and is the closest approximation away from the null model.
+      n·p² + p³/3, and is the closest approximation away from the null model. For more parameters
+      and few rows it is a `RowSpacePreconditioner`, for which n R takes the place of p.
     - "blocks": the d × d block of the Hessian for each class, if they cost less than "assembled".
       They cost about R·d²·(n + d)/2.
 
@@ -149,9 +157,15 @@ class PreconditionerChoice:
         ):
             self._rows["assembled"] = blocks.n_samples
         self._costs = _costs(objective, self._rows)
-        if solver == "newton-cg" or p > ASSEMBLED_SIZE:
+        is_large = p > ASSEMBLED_SIZE
+        self._is_wide = solver == "auto" and is_large and suits_row_space_of_ridge(objective)
+        self._basis: RowSpaceBasis | None = None
+        if solver == "newton-cg" or is_large:
             self._costs["assembled"] = np.inf
         self._exact_cost = blocks.n_samples * p * (p + CALLS) + self._costs["assembled"]
+        if self._is_wide:
+            self._exact_cost = cost_of_row_space(objective)
+            self._costs["assembled"] = cost_of_basis(objective) + self._exact_cost
         if solver == "newton-cholesky" or (solver == "auto" and p <= ALWAYS_ASSEMBLED):
             self._costs["assembled"] = 0.0
         if self._costs["assembled"] <= self._costs["blocks"]:
@@ -291,6 +305,11 @@ class PreconditionerChoice:
                 built.build(point, sample, seed=self._seed)
             else:
                 built = ClassBlockPreconditioner(point, sample, seed=self._seed)
+        elif kind == "assembled" and self._is_wide:
+            if self._basis is None:
+                self._basis = RowSpaceBasis(point.objective)
+                self._costs["assembled"] = 0.0  # from now on it is built at every step
+            built = RowSpacePreconditioner(point, self._basis)
         elif kind == "assembled":
             built = AssembledPreconditioner(point, sample)
         else:

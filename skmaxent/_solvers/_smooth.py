@@ -194,19 +194,25 @@ class _State:
         # Rounding adds to the curvature of nearly collinear columns: steps are then too short.
         is_short = self.region.agreement > SHORT_NEWTON_STEP
         self._exact = self._exact or (is_short and self.distance < QUADRATIC_DISTANCE)
-        if self._is_new and preconditioner.is_exact:
-            step_from = partial(_preconditioned_step, point, self._natural, norm)
-        else:
-            step_from = partial(
-                _step,
-                point,
-                preconditioner,
-                norm,
-                target=self._tol / self._root_n,
-                exact=self._exact,
-                max_products=self._choice.max_products,
-            )
-        candidate, step = _accepted(point, step_from, self.region, preconditioner, norm)
+        is_given = self._is_new and preconditioner.is_exact
+        while True:
+            if is_given:
+                step_from = partial(_preconditioned_step, point, self._natural, norm)
+            else:
+                step_from = partial(
+                    _step,
+                    point,
+                    preconditioner,
+                    norm,
+                    target=self._tol / self._root_n,
+                    exact=self._exact,
+                    max_products=self._choice.max_products,
+                )
+            candidate, step = _accepted(point, step_from, self.region, preconditioner, norm)
+            if candidate is not None or is_given or self._exact:
+                break
+            # Rounding of float32 may hide the curvature. The region has shrunk without a reason.
+            self._exact, self.region = True, TrustRegion()
         self._ritz = step.smallest_ritz
         self._reduction = float(np.log(norm / max(step.residual_norm, EPS * norm)))
         return candidate, step
