@@ -93,7 +93,7 @@ def test_float32_reaches_the_optimum_of_its_numbers(solver):
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
-@pytest.mark.parametrize("size", [1e2, 1e6, 1e300])
+@pytest.mark.parametrize("size", [1e2, 1e6, 1e150])
 def test_offsets_of_any_size_come_to_an_end(size, fit_intercept):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 3)), rng.integers(0, 3, 60)
@@ -108,6 +108,18 @@ def test_offsets_of_any_size_come_to_an_end(size, fit_intercept):
         P = np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
         gradient = (P - np.eye(3)[y]).T @ X + clf.coef_
         np.testing.assert_allclose(gradient, 0.0, atol=1e-3)
+
+
+@pytest.mark.parametrize(("size", "dtype"), [(1e300, np.float64), (1e30, np.float32)])
+def test_offsets_whose_squares_overflow_are_refused(size, dtype):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 3)).astype(dtype), rng.integers(0, 3, 60)
+    offset = rng.uniform(-size, size, (60, 3))
+    with pytest.raises(ValueError, match="offset has values of the size"):
+        MaxentClassifier().fit(X, y, offset=offset)
+    clf = MaxentClassifier().fit(X, y, offset=np.zeros((60, 3)))
+    with pytest.raises(ValueError, match="offset has values of the size"):
+        clf.predict_proba(X, offset=offset)
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
