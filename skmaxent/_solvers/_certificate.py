@@ -39,7 +39,7 @@ def optimality_gap(
     """Return an upper bound on (F - F*)/F at θ, in [0, 1].
 
     It is the smaller one of the duality gap and the self-concordance bound, divided by F. If
-    neither is finite, and some coefficients have no penalty, the duality gap of another dual point
+    neither is tight, and some coefficients have no penalty, the duality gap of another dual point
     is tried; see `balanced_gradient`. If no bound is finite, the result is 1, because F* >= 0.
 
     Parameters
@@ -59,7 +59,7 @@ def optimality_gap(
         A Newton step from θ. Its residual is computed anew, so a wrong step does not make the bound
         wrong.
     least_bound : float, default=TIGHT
-        If the duality gap is below this share of F, the self-concordance bound is not computed.
+        If a bound is below this share of F, no other bound is computed.
     last : LastBound, optional
         A lower bound of the Hessian of the same loss at another θ. It saves most of the passes of
         the self-concordance bound, which may then be twice as large. It is updated in place.
@@ -90,8 +90,10 @@ def optimality_gap(
             point, value, penalty, means.shares, error, newton, last, least_bound
         )
         bound = min(bound, other)
-    if bound >= value and (balanced := balanced_gradient(point, penalty, error)) is not None:
-        bound = min(bound, duality_gap(point, value, penalty, means, error, balanced))
+    if bound > least_bound * value:
+        balanced = balanced_gradient(point, penalty, error)
+        if balanced is not None:
+            bound = min(bound, duality_gap(point, value, penalty, means, error, balanced))
     # No bound is smaller than the rounding error of F.
     rounding = point.rounding + _penalty_rounding(point, penalty)
     return float(min(1.0, (bound + rounding) / value))
