@@ -19,6 +19,8 @@ from skmaxent._typing import Array
 
 # Most rows times logits: the number of coefficients γ.
 MAX_ROWS_AND_LOGITS = 2500
+# The curvature of the loss by γ, relative to that of the ridge, of which rounding leaves the ridge.
+LARGEST_CURVATURE = 1e13
 # What a column without a ridge contributes to the squared lengths of the scaled rows, relative to
 # the contribution of all others.
 FREE_SHARE = 1e4
@@ -27,7 +29,10 @@ FREE_SHARE = 1e4
 def suits_row_space_of_ridge(objective: MultinomialObjective) -> bool:
     """Return whether a `RowSpacePreconditioner` affords the rows of an objective with a ridge."""
     (R, width), n = objective.shape, objective.blocks.n_samples
-    is_wide = n < width - 1 and bool((objective.penalty.strength > 0.0).any())
+    strength = objective.penalty.strength[objective.varying & (objective.penalty.strength > 0.0)]
+    if not len(strength) or np.sum(1.0 / strength) > LARGEST_CURVATURE * n:
+        return False
+    is_wide = n < width - 1
     return is_wide and n * R <= MAX_ROWS_AND_LOGITS and n * width <= MAX_ENTRIES
 
 
