@@ -230,8 +230,8 @@ def fit_path(
     with TrainingProblem.of(data, settings) as training:
         warn_of_inexact_columns(model, training)
         solver = _solver_of(model, training)
-        known = None if together is None else together(training)
-        path = known
+        path = None if together is None else together(training)
+        is_complete = path is not None
         if path is None:
             path = _empty_path(model, training, solver, grid, settings.l1_ratio, relax=relax)
         own_task = None
@@ -256,7 +256,7 @@ def fit_path(
             end(index, _fit_at(path, index, strength, training, solver, None, known))
 
         positions: Iterable[int] = np.argsort(path.Cs, kind="stable").tolist()
-        if known is not None:
+        if is_complete:
             positions, accuracy = (), None
         elif accuracy is not None:
             is_smooth = training.problem_terms.is_plain_ridge

@@ -14,6 +14,7 @@ from skmaxent._existence import largest_range_of_logits
 from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Penalty, Ridge
+from skmaxent._storage._arrays import EPS
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
@@ -90,7 +91,7 @@ def balanced_gradient(
     for _ in range(2):  # the second step corrects the rounding of the first
         A[free] -= inverse @ gradient[free]
         gradient = before + point.hessian_product(A)
-    rounding = error + np.finfo(float).eps * np.abs(before[free]).max()
+    rounding = error + EPS * np.abs(before[free]).max()
     if not (np.abs(gradient) <= ROUNDING_ROOM * rounding)[free].all():
         return None
     (change,) = objective.blocks.map_reduce(

@@ -20,7 +20,12 @@ from skmaxent._solvers._quadratic import (
     cholesky,
     project_onto_tangent,
 )
-from skmaxent._solvers._row_space import MAX_ENTRIES, InverseCurvature, RowSpaceSystem, WholeRows
+from skmaxent._solvers._row_space import (
+    InverseCurvature,
+    RowSpaceSystem,
+    WholeRows,
+    affords_whole_rows,
+)
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
@@ -35,9 +40,7 @@ LEAST_DIAGONAL = 1e-10
 
 def suits_row_space(objective: MultinomialObjective) -> bool:
     """Return whether `RowSpaceModel` affords the rows of an objective."""
-    R, width = objective.shape
-    n = objective.blocks.n_samples
-    return bool(n * R <= MAX_ROOT_ROWS and n * width <= MAX_ENTRIES)
+    return affords_whole_rows(objective, MAX_ROOT_ROWS)
 
 
 class HessianModel(Model):

@@ -245,11 +245,7 @@ def _minimum_over_few(
         residual = np.abs(penalty.minimum_norm_subgradient(W, slope))
         joins = varies & ~members & (residual > negligible)
         if not joins.any():
-            W = penalty.recentre(W)
-            decrease = _decrease(model, gradient, W - theta, penalty.increase(theta, W))
-            if not decrease > 0.0:
-                W, decrease = theta, 0.0
-            return Minimum(W, decrease, least, is_exact=True)
+            return _exact_at(W, least, model, gradient, theta, penalty)
         members |= joins
     return None
 
@@ -290,6 +286,16 @@ def _minimum_by_pivots(
     size = np.abs(matrix).sum(axis=1).reshape(theta.shape).max(axis=0)
     least = 0.5 * float(np.sum(np.square(residual) / np.maximum(size, 1e-300)))
     W = minimise_by_pivots(model.without_shift(matrix), gradient, theta, penalty, theta)
+    return _exact_at(W, least, model, gradient, theta, penalty)
+
+
+def _exact_at(
+    W: Array, least: float, model: Model, gradient: Array, theta: Array, penalty: Elementwise
+) -> Minimum:
+    """Return the exact minimum W (R, width), or θ if rounding hides the decrease from there.
+
+    `least` is the least decrease. The other arguments are those of `minimise_model`.
+    """
     W = penalty.recentre(W)
     decrease = _decrease(model, gradient, W - theta, penalty.increase(theta, W))
     if not decrease > 0.0:

@@ -20,9 +20,21 @@ from skmaxent._solvers._precise_rows import curvature_roots, loss_of_rows
 from skmaxent._solvers._quadratic import cholesky
 from skmaxent._typing import Array
 
-# Most entries of the standardised rows that are held whole, and of a product with B at once.
-MAX_ENTRIES = 5_000_000
+# Most rows times logits of a linear system, most entries of the standardised rows that are held
+# whole, and of a product with B at once.
+MAX_ROWS, MAX_ENTRIES = 2500, 5_000_000
 PART_ENTRIES = 1_000_000
+
+
+def affords_whole_rows(objective: MultinomialObjective, most: int = MAX_ROWS) -> bool:
+    """Return whether an objective has at most `most` rows times logits, which are held whole."""
+    (R, width), n = objective.shape, objective.blocks.n_samples
+    return bool(n * R <= most and n * width <= MAX_ENTRIES)
+
+
+def has_few_rows(objective: MultinomialObjective) -> bool:
+    """Return whether an objective has fewer rows than features, and affords to hold them whole."""
+    return objective.blocks.n_samples < objective.shape[1] - 1 and affords_whole_rows(objective)
 
 
 class WholeRows:

@@ -14,11 +14,9 @@ from scipy.linalg import lapack
 
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._solvers._quadratic import cholesky
-from skmaxent._solvers._row_space import MAX_ENTRIES, WholeRows
+from skmaxent._solvers._row_space import WholeRows, has_few_rows
 from skmaxent._typing import Array
 
-# Most rows times logits: the number of coefficients γ.
-MAX_ROWS_AND_LOGITS = 2500
 # The curvature of the loss by γ, relative to that of the ridge, of which rounding leaves the ridge.
 LARGEST_CURVATURE = 1e13
 # What a column without a ridge contributes to the squared lengths of the scaled rows, relative to
@@ -28,12 +26,11 @@ FREE_SHARE = 1e4
 
 def suits_row_space_of_ridge(objective: MultinomialObjective) -> bool:
     """Return whether a `RowSpacePreconditioner` affords the rows of an objective with a ridge."""
-    (R, width), n = objective.shape, objective.blocks.n_samples
-    strength = objective.penalty.strength[objective.varying & (objective.penalty.strength > 0.0)]
-    if not len(strength) or np.sum(1.0 / strength) > LARGEST_CURVATURE * n:
+    if not has_few_rows(objective):
         return False
-    is_wide = n < width - 1
-    return is_wide and n * R <= MAX_ROWS_AND_LOGITS and n * width <= MAX_ENTRIES
+    strength = objective.penalty.strength[objective.varying & (objective.penalty.strength > 0.0)]
+    largest = LARGEST_CURVATURE * objective.blocks.n_samples
+    return bool(len(strength)) and float(np.sum(1.0 / strength)) <= largest
 
 
 def cost_of_basis(objective: MultinomialObjective) -> float:

@@ -190,32 +190,35 @@ class _State:
 
     def find_step(self) -> tuple[Point | None, Step]:
         """Return the next point, or None if no step lowers F, and the last step that was tried."""
-        point, preconditioner, norm = self.point, self.preconditioner, self._norm
         # Rounding adds to the curvature of nearly collinear columns: steps are then too short.
         is_short = self.region.agreement > SHORT_NEWTON_STEP
         self._exact = self._exact or (is_short and self.distance < QUADRATIC_DISTANCE)
-        is_given = self._is_new and preconditioner.is_exact
-        while True:
-            if is_given:
-                step_from = partial(_preconditioned_step, point, self._natural, norm)
-            else:
-                step_from = partial(
-                    _step,
-                    point,
-                    preconditioner,
-                    norm,
-                    target=self._tol / self._root_n,
-                    exact=self._exact,
-                    max_products=self._choice.max_products,
-                )
-            candidate, step = _accepted(point, step_from, self.region, preconditioner, norm)
-            if candidate is not None or is_given or self._exact:
-                break
+        is_given = self._is_new and self.preconditioner.is_exact
+        candidate, step = self._try_steps(is_given=is_given)
+        if candidate is None and not (is_given or self._exact):
             # Rounding of float32 may hide the curvature. The region has shrunk without a reason.
             self._exact, self.region = True, TrustRegion()
+            candidate, step = self._try_steps(is_given=False)
         self._ritz = step.smallest_ritz
-        self._reduction = float(np.log(norm / max(step.residual_norm, EPS * norm)))
+        self._reduction = float(np.log(self._norm / max(step.residual_norm, EPS * self._norm)))
         return candidate, step
+
+    def _try_steps(self, *, is_given: bool) -> tuple[Point | None, Step]:
+        """Return the result of `_accepted`; `is_given` tells whether the step needs no products."""
+        point, preconditioner, norm = self.point, self.preconditioner, self._norm
+        if is_given:
+            step_from = partial(_preconditioned_step, point, self._natural, norm)
+        else:
+            step_from = partial(
+                _step,
+                point,
+                preconditioner,
+                norm,
+                target=self._tol / self._root_n,
+                exact=self._exact,
+                max_products=self._choice.max_products,
+            )
+        return _accepted(point, step_from, self.region, preconditioner, norm)
 
     def move_to(self, candidate: Point) -> None:
         """Make a point the present iterate, and replace the preconditioner if that pays off."""

@@ -22,11 +22,11 @@ from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Penalty
 from skmaxent._solvers._active_set import STRONG_L1
 from skmaxent._solvers._barrier import FIRST_DISTANCE, Barrier
-from skmaxent._solvers._row_space import MAX_ENTRIES, InverseCurvature, RowSpaceSystem, WholeRows
+from skmaxent._solvers._row_space import InverseCurvature, RowSpaceSystem, WholeRows, has_few_rows
 from skmaxent._typing import Array
 
-# Most rows times logits, and most multiplications for a linear system.
-MAX_ROWS, MAX_STEP_WORK = 2500, 2e10
+# Most multiplications for a linear system.
+MAX_STEP_WORK = 2e10
 # Penalties are strong that exceed the gradient at zero, divided by this number.
 STRONG_SHARE = 10.0
 # Systems of so few rows cost little; with more, columns are correlated from this concentration on.
@@ -61,9 +61,7 @@ def suits_smoothing(point: Point, penalty: Penalty) -> bool:
     work = width * n**2 * (R**2 if is_grouped else R)
     if (
         not is_served
-        or n >= width - 1
-        or n * R > MAX_ROWS
-        or n * width > MAX_ENTRIES
+        or not has_few_rows(objective)
         or work > MAX_STEP_WORK
         or penalty.l1.max() >= STRONG_L1
     ):
