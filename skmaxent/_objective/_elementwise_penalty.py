@@ -59,6 +59,12 @@ class Elementwise:
         return -low.astype(float), high.astype(float)
 
     @cached_property
+    def leaves_shifts(self) -> Array:
+        """Whether one number may be added to all coefficients of a column at no cost, (width,)."""
+        low, high = self.unbounded_signs
+        return np.asarray(((low < 0.0) & (high > 0.0)).all(axis=0) & self.is_coupled)
+
+    @cached_property
     def has_bounds(self) -> bool:
         """Whether some coefficient has a finite bound."""
         return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())

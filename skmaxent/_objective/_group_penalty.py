@@ -45,6 +45,11 @@ class Grouped:
         free = ((self.l1 == 0.0) & (self.ridge == 0.0)).astype(float)
         return -free, free
 
+    @property
+    def leaves_shifts(self) -> Array:
+        """Whether one number may be added to all coefficients of a column at no cost, (width,)."""
+        return np.asarray((self.l1[0] == 0.0) & (self.ridge[0] == 0.0) & self.is_coupled)
+
     def value(self, W: Array) -> float:
         """Return the penalty of W (R, width)."""
         ridge = 0.5 * np.sum(self.ridge * np.square(W - self.target))

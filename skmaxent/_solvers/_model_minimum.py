@@ -236,7 +236,7 @@ def _minimum_over_few(
     for n_round in range(MAX_ROUNDS_OF_FEW):
         if np.count_nonzero(members) > SMALL_MODEL:
             return None
-        block = model.loss_block(members)
+        block = model.block_without_shift(members, slope, penalty.leaves_shifts)
         if n_round == 0:
             size = np.maximum(np.abs(block).sum(axis=1), 1e-300)
             least = 0.5 * float(np.sum(np.square(residual[members]) / size))
@@ -270,7 +270,8 @@ def _minimum_over_members(
         members |= joins & (residual > 0.0)
         if members.sum() > MOST_MEMBERS:
             break
-        W = minimise_over_members(model.loss_block(members), slope, W, elementwise, members)
+        block = model.block_without_shift(members, slope, elementwise.leaves_shifts)
+        W = minimise_over_members(block, slope, W, elementwise, members)
     return _lower_of(found, W, model, gradient, theta, penalty)
 
 
@@ -285,7 +286,8 @@ def _minimum_by_pivots(
     residual = penalty.minimum_norm_subgradient(theta, gradient)
     size = np.abs(matrix).sum(axis=1).reshape(theta.shape).max(axis=0)
     least = 0.5 * float(np.sum(np.square(residual) / np.maximum(size, 1e-300)))
-    W = minimise_by_pivots(model.without_shift(matrix), gradient, theta, penalty, theta)
+    matrix = model.without_shift(matrix, gradient, penalty.leaves_shifts)
+    W = minimise_by_pivots(matrix, gradient, theta, penalty, theta)
     return _exact_at(W, least, model, gradient, theta, penalty)
 
 
@@ -343,11 +345,11 @@ def exact_minimum(
         return found
     elementwise = as_elementwise(penalty, len(theta))
     if elementwise is not None:
-        matrix = model.without_shift(matrix)
+        matrix = model.without_shift(matrix, gradient, elementwise.leaves_shifts)
         W = minimise_by_pivots(matrix, gradient, theta, elementwise, found.theta, share)
     elif isinstance(penalty, Grouped):
         if penalty.target.any():  # without a target, groups are centred and do not shift
-            matrix = model.without_shift(matrix)
+            matrix = model.without_shift(matrix, gradient, penalty.leaves_shifts)
         W = minimise_groups(matrix, gradient, theta, penalty, found.theta)
     else:
         return found

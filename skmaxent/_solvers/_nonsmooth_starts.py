@@ -71,7 +71,7 @@ def start_within_bounds(point: Point, inside: Array, penalty: Penalty, seed: int
     model = model_at(point, seed)
     if model.matrix is None:
         return start
-    matrix = model.without_shift(model.matrix)
+    matrix = model.without_shift(model.matrix, point.gradient, penalty.leaves_shifts)
     theta = minimise_by_pivots(matrix, point.gradient, point.theta, penalty, inside)
     other = point.objective.at(penalty.project(theta))
     value = start.loss + penalty.value(inside)

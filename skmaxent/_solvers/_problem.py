@@ -279,9 +279,9 @@ def _standardised(
     terms: PenaltyTerms, scale: Array, model: Likelihood, strength: float = 1.0
 ) -> PenaltyTerms:
     """Convert `terms`, times `strength`, to terms of columns that are divided by `scale`, (d,)."""
-    scaled = terms.scaled(scale).times(strength).with_fixed_coefficients()
+    scaled = terms.scaled(scale).times(strength)
     # With a single logit each group is one coefficient.
     grouped, is_coupled = scaled.grouped and model.n_logits > 1, model.is_coupled
-    if (grouped, is_coupled) == (scaled.grouped, scaled.is_coupled):
-        return scaled
-    return replace(scaled, grouped=grouped, is_coupled=is_coupled)
+    if (grouped, is_coupled) != (scaled.grouped, scaled.is_coupled):
+        scaled = replace(scaled, grouped=grouped, is_coupled=is_coupled)
+    return scaled.with_fixed_coefficients()

@@ -27,6 +27,9 @@ POWER_STEPS = 10
 # The curvature that models add along shifts, relative to the mean of the diagonal. It is too small
 # to slow the fit down, and large enough for a Cholesky factor to exist.
 SHIFT_CURVATURE = 1e-6
+# The slope along a shift, relative to the mean of the diagonal, at which it is noisy: pivots with
+# their REGULARISATION would shift the coefficients by one.
+NOISY_SHIFT = 1e-12
 # Models without a matrix solve linear systems by conjugate gradients: the relative accuracy, and
 # the most products with the Hessian.
 ITERATIVE_ACCURACY, MAX_SOLVE_PRODUCTS = 1e-3, 100
@@ -98,18 +101,44 @@ class Model:
         """
         raise NotImplementedError
 
-    def without_shift(self, matrix: Array) -> Array:
-        """Return a copy of `matrix` (R·width, R·width), which is M, without `shift_curvature`.
+    def without_shift(self, matrix: Array, gradient: Array, leaves_shifts: Array) -> Array:
+        """Return a copy of `matrix` (R·width, R·width), M, without most of `shift_curvature`.
 
         If columns are nearly collinear, `shift_curvature` may exceed the curvature of the loss
-        along one of their combinations, and then makes steps along it short.
+        along one of their combinations, and then makes steps along it short. The columns of
+        `_noisy_shifts` keep it. The other arguments are those of `_noisy_shifts`.
         """
         R, width = self.diagonal.shape
         matrix = matrix.copy()
-        column = np.arange(width)
+        column = np.flatnonzero(~self._noisy_shifts(gradient, leaves_shifts))
         blocks = matrix.reshape(R, width, R, width)
-        blocks[:, column, :, column] -= self.shift_curvature[:, None, None] / R
+        blocks[:, column, :, column] -= self.shift_curvature[column, None, None] / R
         return matrix
+
+    def block_without_shift(self, members: Array, gradient: Array, leaves_shifts: Array) -> Array:
+        """Return the rows and columns of `without_shift` of the coefficients of `loss_block`.
+
+        Columns of which only some coefficients are members need no curvature along shifts.
+        """
+        block = self.loss_block(members)
+        noisy = self._noisy_shifts(gradient, leaves_shifts) & members.all(axis=0)
+        if noisy.any():
+            j = np.nonzero(members)[1]
+            kept = np.where(noisy, self.shift_curvature, 0.0)[j] / len(members)
+            block += np.equal.outer(j, j) * kept
+        return block
+
+    def _noisy_shifts(self, gradient: Array, leaves_shifts: Array) -> Array:
+        """Return which columns rounding errors would shift by much, bool of shape (width,).
+
+        `leaves_shifts` (width,) is True for the columns whose shifts cost nothing. The gradient of
+        the loss (R, width) then sums to zero over the classes, but for rounding errors, which are
+        large in float32. Searches by pivots add hardly a curvature along such a shift, so that
+        these errors would make it huge, and its own rounding would hide the rest of the step. With
+        `shift_curvature` the minimum is the same, but for a small shift.
+        """
+        along = np.abs(gradient.mean(axis=0))
+        return np.asarray(leaves_shifts & (along > NOISY_SHIFT * self.diagonal.mean(axis=0)))
 
     def solve(self, rhs: Array, tangent: Tangent) -> Array:
         """Return x with (M + penalty'') x = rhs for the free coefficients, and zero elsewhere.

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from skmaxent._objective._elementwise_penalty import Elementwise
+from skmaxent._solvers._active_set import minimise_over_members
 from skmaxent._solvers._model_minimum import minimise_model
 from skmaxent._solvers._models import all_logits_hessian
 from skmaxent._solvers._quadratic import DenseModel
@@ -52,3 +53,35 @@ def test_the_hessian_of_all_logits_is_that_of_their_contrasts():
     found = all_logits_hessian(H.reshape(r, width, r, width), is_coupled=True)
     expected = contrasts @ H @ contrasts.T
     np.testing.assert_allclose(found.reshape(expected.shape), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("is_small", [True, False], ids=["all", "members"])
+def test_rounding_of_a_gradient_along_shifts_does_not_hide_the_minimum(is_small):
+    """In float32, the gradients of the intercepts do not sum to zero over the classes."""
+    rng = np.random.default_rng(5)
+    K, width = 4, 3
+    X = np.column_stack([rng.normal(size=(30, width - 1)), np.ones(30)])
+    P = rng.dirichlet(np.ones(K), size=30)
+    M = np.einsum("ik,kl,ij,im->kjlm", P, np.eye(K), X, X) / 30
+    M = (M - np.einsum("ik,il,ij,im->kjlm", P, P, X, X) / 30).reshape(K * width, K * width)
+    slope = 1e-3 * rng.normal(size=(K, width))
+    slope -= slope.mean(axis=0)
+    ridge = np.array([[20.0, 20.0, 0.0]])
+    bound = np.array([[1.0, 1.0, np.inf]])
+    zero = np.zeros((1, width))
+    penalty = Elementwise(zero, ridge, zero, -bound, bound)
+    rounded = slope + np.array([0.0, 0.0, 1e-9])
+    model = DenseModel(M.copy(), (K, width), is_coupled=True, is_exact=True)
+    theta = np.zeros((K, width))
+    if is_small:
+        found = minimise_model(model, rounded, theta, penalty)
+        W, decrease = found.theta, found.decrease
+    else:
+        members = np.ones((K, width), dtype=bool)
+        block = model.block_without_shift(members, rounded, penalty.leaves_shifts)
+        W = minimise_over_members(block, rounded, theta, penalty, members)
+        W = penalty.recentre(W)
+        decrease = -(W * (slope + 0.5 * (M @ W.ravel()).reshape(K, width) + 0.5 * ridge * W)).sum()
+    expected = -np.linalg.pinv(M + np.diag(np.tile(ridge[0], K)), hermitian=True) @ slope.ravel()
+    np.testing.assert_allclose(W.ravel(), expected, atol=1e-6 * np.abs(expected).max())
+    assert decrease == pytest.approx(-0.5 * slope.ravel() @ expected, rel=1e-6)

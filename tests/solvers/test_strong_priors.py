@@ -7,7 +7,8 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy.special import softmax
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 
@@ -89,3 +90,49 @@ def test_bounds_beside_a_strong_penalty():
     clf = MaxentClassifier(C=1e-50, prior_coef=PRIOR, bounds=(-0.1, 0.2)).fit(X, y)
     np.testing.assert_array_equal(clf.coef_, PRIOR.clip(-0.1, 0.2))
     assert clf.optimality_gap_ < 1e-6
+
+
+@pytest.mark.parametrize("seed", [17, 21, 35])
+def test_bounds_and_a_strong_prior_in_float32(seed):
+    """Probabilities agree with L-BFGS-B: the intercepts, without penalty, reach their optimum."""
+    rng = np.random.default_rng(seed)
+    n, K, C = 27, 4, 0.003
+    rows = rng.normal(size=(n, 2)).astype(np.float32)
+    labels = np.append(np.arange(K), rng.integers(K, size=n - K))
+    prior = rng.normal(size=(K, 2))
+
+    def value_and_gradient(x):
+        W, b = x[: 2 * K].reshape(K, 2), x[2 * K :]
+        Z = rows.astype(float) @ W.T + b
+        residuals = softmax(Z, axis=1) - np.eye(K)[labels]
+        loss = -log_softmax(Z, axis=1)[np.arange(n), labels].sum()
+        gradient = (C * residuals.T @ rows + W - prior).ravel()
+        value = C * loss + ((W - prior) ** 2).sum() / 2
+        return value, np.append(gradient, C * residuals.sum(axis=0))
+
+    x = minimize(
+        value_and_gradient,
+        np.zeros(3 * K),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0, None)] * (2 * K) + [(None, None)] * K,
+        options={"ftol": 1e-16, "gtol": 1e-12, "maxiter": 5000, "maxfun": 10_000},
+    ).x
+    expected = softmax(rows.astype(float) @ x[: 2 * K].reshape(K, 2).T + x[2 * K :], axis=1)
+    clf = MaxentClassifier(C=C, bounds=(0, None), prior_coef=prior).fit(rows, labels)
+    np.testing.assert_allclose(clf.predict_proba(rows), expected, atol=3e-5)
+
+
+@pytest.mark.parametrize("C", [1e-90, 1e-20, 1e-8])
+def test_groups_of_two_classes_are_single_coefficients(C):
+    rows, labels = X[:100], y[:100]
+    fits = [
+        MaxentClassifier(C=C, l1_ratio=1e-6, grouped=grouped, prior_coef=PRIOR[:1])
+        for grouped in (True, False)
+    ]
+    one, other = (clf.fit(rows, labels) for clf in fits)
+    np.testing.assert_array_equal(one.coef_, other.coef_)
+    np.testing.assert_array_equal(one.intercept_, other.intercept_)
+    # The rows determine the intercept, and the penalty the coefficients.
+    score = np.mean(1 / (1 + np.exp(-rows @ one.coef_[0] - one.intercept_)) - labels)
+    assert abs(score) < 1e-6
