@@ -266,19 +266,20 @@ class _Search:
     def step(self, model: Model, found: Minimum, damping: float) -> float:
         """Make a step that lowers F, with as much damping as it needs; return the next damping.
 
-        `found` is the minimum of the model with the given damping. If no step lowers F, θ stays,
-        and the result is infinity if `damping` is zero, else zero, so that the next step is tried
-        without damping. The result is infinity also if F is not lower at the rounded end of a step.
+        `found` is the minimum of the model with the given damping. If no step lowers F, or F is not
+        lower at the rounded end of a step, θ stays, and the result is infinity if `damping` is
+        zero. Otherwise it is zero, so that the next step is tried without damping: the length of a
+        damped step says nothing about the distance to the optimum.
         """
-        first = damping
+        at_end = np.inf if damping == 0.0 else 0.0
         while True:
             t = self._reach(found)
             if t > 0.0:
                 if not self._go(t * (found.theta - self.theta)):
-                    return np.inf
+                    return at_end
                 return LESS * damping if LESS * damping >= LEAST_DAMPING else 0.0
             if t < 0.0 or damping > MOST_DAMPING:
-                return np.inf if first == 0.0 else 0.0
+                return at_end
             damping = max(DAMPING, MORE * damping)
             found = self.minimum(model, damping)
 

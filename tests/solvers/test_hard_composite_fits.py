@@ -277,3 +277,23 @@ def test_zeros_of_huge_columns_are_not_replaced_by_the_prior():
     np.testing.assert_array_equal(huge.coef_ == 0.0, small.coef_ == 0.0)
     np.testing.assert_allclose(huge.coef_ * size, small.coef_, rtol=1e-5)
     np.testing.assert_allclose(huge.intercept_, small.intercept_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", [11, 34])
+def test_a_row_a_billion_away_beside_bounds_and_a_prior(seed):
+    """Where the certificate is one, the user is told, unless the fit is at the optimum."""
+    rng = np.random.default_rng(seed)
+    X, y = np.append(rng.normal(size=2), -1e9)[:, None], np.array([1, 2, 0])
+    prior, C = 1e-9 * rng.normal(size=(3, 1)), 10.0 ** rng.uniform(0, 3)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        clf = MaxentClassifier(C=C, bounds=(-np.inf, 0), prior_coef=prior).fit(X, y)
+    problem = Objective(
+        X, np.eye(3)[y], np.ones(3), "softmax", ridge=1 / (C * 3), target=prior, upper=0.0
+    )
+    value = problem.value(clf.coef_, clf.intercept_)
+    best = problem.polished(clf.coef_, clf.intercept_)
+    for _ in range(6):  # by Newton's method, in extended precision
+        best = problem.polished(best.coef, best.intercept)
+    has_warned = any(issubclass(one.category, ConvergenceWarning) for one in said)
+    assert has_warned or value - best.value <= 1e-6 * best.value

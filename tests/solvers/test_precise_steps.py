@@ -53,3 +53,13 @@ def test_a_step_that_raises_the_objective_is_taken_back(search):
     assert not search._go(step)
     assert (search.value, search.theta is theta) == (value, True)
     assert search._loss.columns is columns
+
+
+@pytest.mark.parametrize(("damping", "following"), [(0.0, np.inf), (1e-3, 0.0)])
+def test_a_damped_step_without_gain_is_tried_without_damping(
+    search, damping, following, monkeypatch
+):
+    """The length of a damped step is no distance to the optimum, so that no fit may end there."""
+    monkeypatch.setattr(search, "_go", lambda step: False)  # F is not lower after rounding
+    model = search.model()
+    assert search.step(model, search.minimum(model, damping), damping) == following
