@@ -1,7 +1,7 @@
-"""Where a fit with an L1 penalty or a group lasso begins that has many columns and few rows.
+"""Where a fit with a weak L1 penalty or group lasso begins that has few rows for its coefficients.
 
 The length ‖w_j‖ of a group of coefficients, or of a single one, has no derivative at zero. Models
-of the loss that have many columns and few rows say little about which lengths are zero, and
+of the loss that have few rows for many coefficients say little about which lengths are zero, and
 Newton's method for the others takes many short steps. Here √(‖w_j‖² + ε²) takes the place of the
 length while ε falls to zero, and the equation w_j = z_j √(‖w_j‖² + ε²) is solved for w_j and z_j
 together with that of the gradient (Chan, Golub & Mulet 1999, SIAM J. Sci. Comput. 20, 1964-1977).
@@ -22,11 +22,22 @@ from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import Penalty
 from skmaxent._solvers._active_set import STRONG_L1
 from skmaxent._solvers._barrier import FIRST_DISTANCE, Barrier
-from skmaxent._solvers._row_space import InverseCurvature, RowSpaceSystem, WholeRows, has_few_rows
+from skmaxent._solvers._coefficient_space import CoefficientSpaceSystem
+from skmaxent._solvers._row_space import (
+    MAX_ENTRIES,
+    InverseCurvature,
+    RowSpaceSystem,
+    WholeRows,
+    has_few_rows,
+)
 from skmaxent._typing import Array
 
 # Most multiplications for a linear system.
 MAX_STEP_WORK = 2e10
+# With more rows than columns, most rows for each coefficient, and the number that divides the
+# gradient at zero for a weak penalty; with more rows than coefficients, models of the loss are
+# better, and the number grows with the third power of their ratio (measured).
+MAX_ROWS_SHARE, WEAK_SHARE = 3.0, 3000.0
 # Penalties are strong that exceed the gradient at zero, divided by this number.
 STRONG_SHARE = 10.0
 # Systems of so few rows cost little; with more, columns are correlated from this concentration on.
@@ -34,8 +45,9 @@ FEW_ROWS, CORRELATED = 100, 2.0
 # ε at the start, for standardised columns. It falls by these factors after a whole and after a
 # shortened step, once the predicted decrease is below twice what the smoothing adds to F.
 FIRST_SMOOTHING, WHOLE, SHORTENED = 1.0, 0.1, 0.3
-# The search ends when F can fall by this share; groups up to so many times ε are zero then.
-ACCURACY, ZERO = 1e-9, 3.0
+# The search ends when F can fall by this share, with few rows and with more rows than columns; groups
+# up to so many times ε are zero then.
+ACCURACY, ACCURACY_OF_TALL, ZERO = 1e-9, 1e-6, 3.0
 # z moves at most this share of the way to the surface of the unit ball.
 TO_SURFACE = 0.3
 # A step is halved until F falls by this share of the prediction, or the step is this short.
@@ -49,8 +61,9 @@ LEAST_CURVATURE = 1e-10
 def suits_smoothing(point: Point, penalty: Penalty) -> bool:
     """Return whether a fit should begin by `start_by_smoothing`, from the null model `point`.
 
-    Otherwise it begins with stronger penalties, which is cheaper if the penalty is strong, or if
-    many rows have independent columns and the coefficients are penalised one by one.
+    Otherwise it begins with stronger penalties, which is cheaper if the penalty is strong, if there
+    are many rows for each coefficient, or if there are fewer rows than columns, but many, whose
+    columns are independent, and the coefficients are penalised one by one.
     """
     objective = point.objective
     (R, width), n = objective.shape, objective.blocks.n_samples
@@ -58,16 +71,22 @@ def suits_smoothing(point: Point, penalty: Penalty) -> bool:
     is_served = is_grouped or (
         isinstance(penalty, Elementwise) and bool((penalty.lower < penalty.upper)[:, :-1].any())
     )
-    work = width * n**2 * (R**2 if is_grouped else R)
-    if (
-        not is_served
-        or not has_few_rows(objective)
-        or work > MAX_STEP_WORK
-        or penalty.l1.max() >= STRONG_L1
-    ):
+    if not is_served or penalty.l1.max() >= STRONG_L1:
+        return False
+    few_rows, p = has_few_rows(objective), R * width
+    if few_rows:
+        work, share = width * n**2 * (R**2 if is_grouped else R), STRONG_SHARE
+    else:
+        if is_grouped or n > MAX_ROWS_SHARE * p or n * width > MAX_ENTRIES:
+            return False
+        work, share = n * p**2 // 2 + p**3 // 3, WEAK_SHARE * max(n / p, 1.0) ** 3
+    if work > MAX_STEP_WORK:
         return False
     whole = penalty.minimum_norm_subgradient(np.zeros_like(point.theta), point.gradient)
-    if not (np.abs(whole) > (STRONG_SHARE - 1.0) * penalty.l1)[:, :-1].any():
+    is_weak = np.abs(whole) > (share - 1.0) * penalty.l1
+    if not few_rows:
+        return bool((is_weak & (penalty.l1 > 0.0))[:, :-1].any())
+    if not is_weak[:, :-1].any():
         return False
     return is_grouped or R > 1 or n <= FEW_ROWS or _concentration(objective) > CORRELATED
 
@@ -134,7 +153,7 @@ class _Search:
     """
 
     def __init__(self, objective: MultinomialObjective, penalty: Penalty, theta: Array) -> None:
-        self._rows = WholeRows(objective)
+        self._rows, self._has_few_rows = WholeRows(objective), has_few_rows(objective)
         self._penalty, self._is_grouped = penalty, isinstance(penalty, Grouped)
         self.W, self.z = theta.astype(float), np.zeros(theta.shape)
         self.eps = FIRST_SMOOTHING
@@ -166,8 +185,7 @@ class _Search:
             slope_of_barrier, of_barrier = self._barrier.derivatives(W, eps)
             gradient += slope_of_barrier
         inverse = self._inverse_curvature(lengths, unit, curvature, of_barrier)
-        least = NEGLIGIBLE / len(self._rows.X) / np.where(curvature > 0.0, curvature, np.inf)
-        direction = RowSpaceSystem(self._rows.X, loss.roots, inverse, least).solve(-gradient)
+        direction = self._system(loss.roots, inverse, curvature).solve(-gradient)
         slope = float(np.vdot(gradient, direction))
         longest = 1.0 if self._barrier is None else self._barrier.longest_step(W, direction)
         t, value = longest, loss.value + self._smoothed_penalty(W, eps)
@@ -190,7 +208,18 @@ class _Search:
             excess += self._barrier.excess(eps)
         if -slope < 2.0 * excess:
             self.eps *= WHOLE if t == longest else SHORTENED
-        return max(-slope, excess) > ACCURACY * (self._loss.value + exact)
+        accuracy = ACCURACY if self._has_few_rows else ACCURACY_OF_TALL
+        return max(-slope, excess) > accuracy * (self._loss.value + exact)
+
+    def _system(
+        self, roots: Array, inverse: InverseCurvature, curvature: Array
+    ) -> RowSpaceSystem | CoefficientSpaceSystem:
+        """Return the linear system with the curvature of the loss and of the smoothed penalty."""
+        X = self._rows.X
+        if self._has_few_rows:
+            least = NEGLIGIBLE / len(X) / np.where(curvature > 0.0, curvature, np.inf)
+            return RowSpaceSystem(X, roots, inverse, least)
+        return CoefficientSpaceSystem(X, roots, inverse.diagonal)
 
     def _loss_gradient(self) -> Array:
         """Return the gradient of the loss, (R, width)."""

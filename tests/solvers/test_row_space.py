@@ -1,9 +1,10 @@
-"""Linear systems of few rows, against dense linear algebra."""
+"""Linear systems of few rows, and of few coefficients, against dense linear algebra."""
 
 import numpy as np
 import pytest
 
 from skmaxent._objective._penalty import Tangent
+from skmaxent._solvers._coefficient_space import CoefficientSpaceSystem
 from skmaxent._solvers._hessian_models import inverse_curvature
 from skmaxent._solvers._row_space import InverseCurvature, RowSpaceSystem
 
@@ -37,6 +38,19 @@ def test_solutions_are_those_of_the_whole_matrix(n_diagonals, has_vectors):
     matrix = _hessian(X, roots) + np.linalg.inv(_dense(inverse))
     # The factor of the rows has 1e-10 of its diagonal added.
     np.testing.assert_allclose(found.ravel(), np.linalg.solve(matrix, rhs.ravel()), rtol=1e-6)
+
+
+def test_solutions_among_coefficients_are_those_of_the_whole_matrix():
+    # A coefficient that is fixed has a D⁻¹ of zero and does not move.
+    X, roots, rhs = _rows()
+    inverse = np.random.default_rng(3).uniform(0.5, 2.0, size=(R, WIDTH))
+    inverse[1, 2], inverse[0, 3] = 0.0, 1e9
+    found = CoefficientSpaceSystem(X, roots, inverse).solve(rhs)
+    assert found[1, 2] == 0.0
+    moves = (inverse > 0.0).ravel()
+    matrix = _hessian(X, roots)[np.ix_(moves, moves)] + np.diag(1.0 / inverse.ravel()[moves])
+    expected = np.linalg.solve(matrix, rhs.ravel()[moves])
+    np.testing.assert_allclose(found.ravel()[moves], expected, rtol=1e-6)
 
 
 def test_the_inverse_curvature_of_groups_is_that_of_the_dense_matrix():
