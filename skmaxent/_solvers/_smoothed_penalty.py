@@ -45,8 +45,8 @@ FEW_ROWS, CORRELATED = 100, 2.0
 # ε at the start, for standardised columns. It falls by these factors after a whole and after a
 # shortened step, once the predicted decrease is below twice what the smoothing adds to F.
 FIRST_SMOOTHING, WHOLE, SHORTENED = 1.0, 0.1, 0.3
-# The search ends when F can fall by this share, with few rows and with more rows than columns; groups
-# up to so many times ε are zero then.
+# The search ends when F can fall by this share, with few rows and with more rows than columns.
+# Groups up to so many times ε are zero then.
 ACCURACY, ACCURACY_OF_TALL, ZERO = 1e-9, 1e-6, 3.0
 # z moves at most this share of the way to the surface of the unit ball.
 TO_SURFACE = 0.3
