@@ -1,8 +1,8 @@
 """Linear systems with the Hessian of few coefficients and the curvature of a penalty.
 
 They are those of `RowSpaceSystem` with a diagonal D, for data with more rows than columns. With S
-the root of D⁻¹, (BᵀB + D)⁻¹ = S (I + S BᵀB S)⁻¹ S. The matrix to be factored has no eigenvalue below
-one, whatever the sizes of the entries of D.
+the root of D⁻¹, (BᵀB + D)⁻¹ = S (I + S BᵀB S)⁻¹ S. The matrix to be factored has no eigenvalue
+below one, whatever the sizes of the entries of D.
 """
 
 from __future__ import annotations
