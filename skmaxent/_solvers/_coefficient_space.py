@@ -30,14 +30,14 @@ class CoefficientSpaceSystem:
     def __init__(self, X: Array, roots: Array, inverse: Array) -> None:
         R, width = inverse.shape
         self._root = np.sqrt(inverse)
-        matrix = np.empty((R, width, R, width))
+        blocks = np.empty((R, width, R, width))
         of_rows = np.einsum("kmi,kli->mli", roots, roots)
         scaled = [X * root[:, None] for root in self._root]
         for m in range(R):
             for k in range(m + 1):
-                matrix[m, :, k] = (scaled[m] * of_rows[m, k]) @ scaled[k].T
-                matrix[k, :, m] = matrix[m, :, k].T
-        matrix = matrix.reshape(R * width, R * width)
+                blocks[m, :, k] = (scaled[m] * of_rows[m, k]) @ scaled[k].T
+                blocks[k, :, m] = blocks[m, :, k].T
+        matrix = blocks.reshape(R * width, R * width)
         matrix.flat[:: R * width + 1] += 1.0
         self._L = cholesky(matrix)
 
