@@ -5,6 +5,8 @@ from skmaxent._existence._aliased_columns import (
     MOST_COLUMNS,
     Aliased,
     aliased_columns,
+    are_apart,
+    qr_factor,
 )
 from skmaxent._existence._margins import STRICT_GAIN, RawDirection, logit_changes, rounding_scales
 from skmaxent._existence._separation import Separated, separation
@@ -26,8 +28,10 @@ __all__ = [
     "Separated",
     "Watch",
     "aliased_columns",
+    "are_apart",
     "largest_range_of_logits",
     "logit_changes",
+    "qr_factor",
     "rounding_scales",
     "separation",
 ]

@@ -25,6 +25,9 @@ MOST_COLUMNS = 500
 # is below this, the distance may be a rounding error. Columns are then orthogonalised, which is
 # slower and more accurate.
 SUSPECT_DISTANCE = 1e-8
+# Columns are apart if the squared distance of each from the span of the others, relative to its
+# squared length, is above this.
+APART = 1e-6
 # A column is a combination of the others if its distance from their span is below this share of its
 # length.
 DEPENDENT_DISTANCE = 1e-11
@@ -68,21 +71,27 @@ def aliased_columns(objective: MultinomialObjective, among: Array | None = None)
     `among` are the positions of the columns that are looked at, in ascending order; None stands for
     all. With more than `MOST_COLUMNS` columns none are checked, and the result is empty.
     """
+    d = objective.blocks.n_features
+    if among is None or len(among) == d:
+        return objective.computed_once(_all_aliased_columns)
+    return _aliased_columns(objective, among)
+
+
+def _all_aliased_columns(objective: MultinomialObjective) -> Aliased:
+    """Return what `aliased_columns` returns if it looks at all columns."""
+    return _aliased_columns(objective, np.arange(objective.blocks.n_features))
+
+
+def _aliased_columns(objective: MultinomialObjective, among: Array) -> Aliased:
+    """Return what `aliased_columns` returns, computed anew."""
     d, fit_intercept = objective.blocks.n_features, objective.fit_intercept
     none = Aliased(np.empty(0, dtype=np.intp), np.empty((0, d + 1)))
-    if d > MOST_COLUMNS or _some_rows_are_independent(objective):
-        return none
-    # Cheap checks come first: on few rows, then by the cross products G of all rows. Only columns
+    # Cheap checks come first: on few rows, then by the cross products of all rows. Only columns
     # that look dependent there are orthogonalised.
-    (G,) = objective.blocks.map_reduce(_cross_products, objective.standardisation)
-    size = np.sqrt(G.diagonal()) * np.append(objective.varying, True)
-    scale = np.where(size > 0.0, size, 1.0)
-    A = G / np.multiply.outer(scale, scale)
-    among = np.arange(d) if among is None else among
-    order = np.append([d] if fit_intercept else [], among).astype(np.intp)
-    if (size[order] > 0.0).all() and _is_regular(A[np.ix_(order, order)]):
+    if d > MOST_COLUMNS or are_apart(objective, among, SUSPECT_DISTANCE):
         return none
-    R = _qr_factor(objective) * objective.standardisation.is_free
+    order = np.append([d] if fit_intercept else [], among).astype(np.intp)
+    R = qr_factor(objective) * objective.standardisation.is_free
     # The rounding error of an entry is a share of the entry, not of its distance from the mean.
     units = np.append(objective.column_size / objective.scale, 1.0)
     n = np.sqrt(float(objective.blocks.weight_sums.n_positive))
@@ -94,30 +103,60 @@ def aliased_columns(objective: MultinomialObjective, among: Array | None = None)
     return Aliased(found, weights)
 
 
-def _some_rows_are_independent(objective: MultinomialObjective) -> bool:
-    """Return whether the columns are independent already on few rows, hence on all rows."""
+def are_apart(
+    objective: MultinomialObjective, among: Array | None = None, distance: float = APART
+) -> bool:
+    """Return whether columns and the intercept are far from linearly dependent.
+
+    They are if the squared distance of each from the span of those before it is larger than
+    `distance` times its squared length. `distance` must not exceed `APART`. `among` are the
+    positions of the columns; None stands for all. There may be `MOST_COLUMNS` columns at most.
+    """
+    products = objective.computed_once(_scaled_products)
+    if products is None:
+        return True
+    d = objective.blocks.n_features
+    among = np.arange(d) if among is None else among
+    order = np.append([d] if objective.fit_intercept else [], among).astype(np.intp)
+    A = products[np.ix_(order, order)]
+    return bool(A.diagonal().all() and _is_regular(A, distance))
+
+
+def _scaled_products(objective: MultinomialObjective) -> Array | None:
+    """Return the products of the standardised columns and the ones, scaled to the diagonal 1.
+
+    The result (d + 1, d + 1) has zeros for columns that are constant or zero. It is None if the
+    columns are apart already on few rows, hence on all rows.
+    """
     blocks = objective.blocks
     n_rows = ROWS_PER_COLUMN * blocks.n_features + 100
-    if n_rows > blocks.n_samples // 2:
-        return False
-    rows = np.linspace(0, blocks.n_samples - 1, n_rows).astype(np.intp)
-    taken = blocks.take(rows, objective.center, objective.scale, np.float64)
-    block = Block(0, 0, n_rows, *taken)
-    (G,) = _cross_products(block, objective.standardisation.of_copy(blocks.is_sparse))
-    G = G if objective.fit_intercept else G[:-1, :-1]
-    size = np.sqrt(G.diagonal())
-    return bool(size.all() and _is_regular(G / np.multiply.outer(size, size)))
+    if n_rows <= blocks.n_samples // 2:
+        rows = np.linspace(0, blocks.n_samples - 1, n_rows).astype(np.intp)
+        taken = blocks.take(rows, objective.center, objective.scale, np.float64)
+        block = Block(0, 0, n_rows, *taken)
+        (G,) = _cross_products(block, objective.standardisation.of_copy(blocks.is_sparse))
+        G = G if objective.fit_intercept else G[:-1, :-1]
+        size = np.sqrt(G.diagonal())
+        if size.all() and _is_regular(G / np.multiply.outer(size, size), APART):
+            return None
+    (G,) = blocks.map_reduce(_cross_products, objective.standardisation)
+    size = np.sqrt(G.diagonal()) * np.append(objective.varying, True)
+    scale = np.where(size > 0.0, size, np.inf)
+    return np.asarray(G / np.multiply.outer(scale, scale))
 
 
-def _is_regular(A: Array) -> bool:
-    """Return whether a symmetric matrix with unit diagonal is far from singular."""
+def _is_regular(A: Array, distance: float) -> bool:
+    """Return whether the squared pivots of a symmetric matrix with unit diagonal are large enough.
+
+    They are if they are larger than `distance`.
+    """
     if not len(A):
         return True
     L, info = lapack.dpotrf(A, lower=1)
-    return bool(info == 0 and np.square(L.diagonal()).min() > SUSPECT_DISTANCE)
+    return bool(info == 0 and np.square(L.diagonal()).min() > distance)
 
 
-def _qr_factor(objective: MultinomialObjective) -> Array:
+def qr_factor(objective: MultinomialObjective) -> Array:
     """Return the factor R of the QR factorisation of the standardised columns and a column of ones.
 
     R has d + 1 columns and at most as many rows. Its columns have the distances of the columns of

@@ -37,6 +37,9 @@ from skmaxent._typing import Array
 
 # Rounding of a change of logits, relative to the sum of the absolute values of its terms.
 ROUNDED_CHANGE = 64.0 * EPS
+# Rounding of the scaled coefficients of a direction, relative to that of a change of logits and to
+# the largest of these coefficients.
+ROUNDED_COEFFICIENT = 1.0 / 16.0
 # Problems with more coefficients are only checked for given directions: a search would need
 # matrices with a row for each coefficient.
 MOST_COEFFICIENTS = 2000
@@ -133,14 +136,30 @@ class Directions:
     def is_proof(self, D: Array) -> bool:
         """Return whether D is a direction of recession, up to the rounding of its logits.
 
-        No row's own class may lose against another class by more than the rounding of its logits,
-        and some row must gain far more than that. If no logits change along D, as for collinear
-        columns, D proves nothing.
+        No row's own class may lose against another class by more than the rounding of its logits
+        and of the coefficients, and some row must gain far more than that. If no logits change
+        along D, as for collinear columns, D proves nothing.
         """
         worst, best = self.objective.blocks.map_reduce(
-            largest_loss_and_gain, self.pairs(), self.raw(D), combine=np.maximum
+            largest_loss_and_gain,
+            self.pairs(),
+            self.raw(D),
+            self._coefficient_errors(D),
+            combine=np.maximum,
         )
         return bool(worst <= ROUNDED_CHANGE and best > STRICT_GAIN)
+
+    def _coefficient_errors(self, D: Array) -> RawDirection:
+        """Return sizes to which the rounding errors of the coefficients of D are proportional.
+
+        The errors of all scaled coefficients other than zero are proportional to the largest one,
+        because equations between them, such as those of ties, determine the coefficients.
+        """
+        center, scale = self.scales()
+        x = self.embed(self.scaled(D))
+        sizes = ROUNDED_COEFFICIENT * np.abs(x).max() * x.any(axis=0) / scale
+        intercept = np.atleast_1d(sizes[-1] + sizes[:-1] @ np.abs(center))
+        return RawDirection(sizes[None, :-1], intercept, intercept)
 
     def is_complete(self, D: Array) -> bool:
         """Return whether D ranks every row's own class strictly first, among all pairs."""

@@ -202,10 +202,17 @@ def on_device_of(block: Block, values: Array) -> Any:
 
 
 @host_kernel
-def largest_loss_and_gain(block: Block, pairs: Pairs, direction: RawDirection) -> tuple[Any, Any]:
-    """Return the largest loss and the largest gain of a pair, divided by the scale of rounding."""
-    _, margins = margins_that_count(block, pairs, direction)
-    margins = margins[:, rows_with_weight(block)]
+def largest_loss_and_gain(
+    block: Block, pairs: Pairs, direction: RawDirection, errors: RawDirection
+) -> tuple[Any, Any]:
+    """Return the largest loss and the largest gain of a pair, divided by the scale of rounding.
+
+    The scale includes that of `errors`, to which errors of the coefficients are proportional.
+    """
+    own, counts = classes_and_pairs(block, pairs)
+    margins = margins_of_classes(logit_changes(block, direction), own, pairs.is_coupled)
+    scale = rounding_scales(block, direction) + rounding_scales(block, errors)
+    margins = (np.where(counts > 0.0, margins, 0.0) / scale)[:, rows_with_weight(block)]
     return -margins.min(initial=0.0), margins.max(initial=0.0)
 
 

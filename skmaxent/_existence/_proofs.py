@@ -28,6 +28,8 @@ LARGEST_CHANGE = 0.9
 # A direction nearly ties a pair that it changes by less than one of these shares of the largest
 # change of a pair. The shares are tried one after the other.
 TIES = (1e-6, 1e-3, 3e-2)
+# Entries of a direction for scaled columns may be rounding errors up to this share of the largest.
+ROUNDED_ENTRY = 1e-12
 # Number of projections, each of which removes what rounding left of the changes of tied pairs.
 PROJECTIONS = 4
 
@@ -42,16 +44,33 @@ def proved_direction_near(directions: Directions, D: Array) -> Array | None:
     size = float(np.abs(D).max())
     if not (0.0 < size < np.inf):
         return None
-    D = D / size
-    if directions.is_proof(D):
-        return D
-    if not directions.is_small:
-        return None
+    found = _proof(directions, D / size)
+    if found is not None or not directions.is_small:
+        return found
     for share in TIES:
-        nearby = _with_exact_ties(directions, D, share)
-        if nearby is not None and directions.is_proof(nearby):
-            return nearby
+        nearby = _with_exact_ties(directions, D / size, share)
+        if nearby is not None:
+            found = _proof(directions, nearby)
+            if found is not None:
+                return found
     return None
+
+
+def _proof(directions: Directions, D: Array) -> Array | None:
+    """Return D if it is a direction of recession, without entries that may be rounding errors.
+
+    Such an entry hardly changes a row in which larger entries of D meet large features. In a row in
+    which they meet zeros, the entry decides the sign of the change, and it would separate the row,
+    or violate it, by chance. They stay if D is a direction of recession with them only.
+    """
+    x = directions.scaled(D)
+    is_rounding = np.abs(x) <= ROUNDED_ENTRY * np.abs(x).max(initial=0.0)
+    if x[is_rounding].any():
+        cleaned = directions.cone.project(directions.unscaled(np.where(is_rounding, 0.0, x)))
+        size = float(np.abs(cleaned).max())
+        if size > 0.0 and directions.is_proof(cleaned / size):
+            return cleaned / size
+    return D if directions.is_proof(D) else None
 
 
 def _with_exact_ties(directions: Directions, D: Array, share: float) -> Array | None:

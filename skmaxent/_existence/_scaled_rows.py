@@ -15,7 +15,7 @@ scaled margin is the margin divided by the largest entry of the row in scaled co
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -60,8 +60,10 @@ def column_scales(objective: MultinomialObjective) -> ColumnScales:
     """Return centers and scales of the columns; the centers of a sparse X are zeros.
 
     Few huge entries should not make all other entries of their column small. The scale of a column
-    is therefore about the mean absolute value of its entries after each row was divided by its
-    largest entry. Three iterations find such scales, since the largest entries depend on them.
+    is therefore about the mean absolute value of its entries other than zero after each row was
+    divided by its largest entry. Three iterations find such scales, since the largest entries
+    depend on them. Zeros do not count: with them, the scale of a column with few entries, which are
+    the largest of their rows, would shrink in every iteration.
     """
     is_centred = objective.fit_intercept and not objective.blocks.is_sparse
     center = _centers(objective) if is_centred else np.zeros(len(objective.center))
@@ -70,8 +72,8 @@ def column_scales(objective: MultinomialObjective) -> ColumnScales:
     )
     for _ in range(3):
         scales = ColumnScales(center, scale)
-        sums, total = objective.blocks.map_reduce(_column_sizes, scales)
-        size = sums / max(float(total), 1.0)
+        sums, counts = objective.blocks.map_reduce(_column_sizes, scales)
+        size = sums / np.maximum(counts, 1.0)
         scale = scale * np.where(size > 0.0, size, 1.0)
     return ColumnScales(center, scale)
 
@@ -91,17 +93,17 @@ def _centers(objective: MultinomialObjective) -> Array:
 
 
 @host_kernel
-def _column_sizes(block: Block, scales: ColumnScales) -> tuple[Array, Any]:
-    """Return sums of the absolute entries of the scaled rows, (d + 1,), and the number of rows.
+def _column_sizes(block: Block, scales: ColumnScales) -> tuple[Array, Array]:
+    """Return sums of the absolute entries of the scaled rows, and how many are not zero.
 
-    Only rows of positive weight count.
+    Both have the shape (d + 1,). Only rows of positive weight count.
     """
     center, scale = scales
-    weights = rows_with_weight(block) / largest_entries(block, scales)
+    counted = rows_with_weight(block).astype(float)
+    weights = counted / largest_entries(block, scales)
     X = abs(block.X if block.is_sparse else block.X - center)
-    sums = X.T @ weights
-    out = np.append(np.asarray(sums) / scale[:-1], weights.sum() / scale[-1])
-    return out, float(rows_with_weight(block).sum())
+    sums = np.append(np.asarray(X.T @ weights) / scale[:-1], weights.sum() / scale[-1])
+    return sums, np.append(np.asarray((X != 0.0).T @ counted), counted.sum())
 
 
 def largest_entries(block: Block, scales: ColumnScales) -> Array:

@@ -8,6 +8,7 @@ import numpy as np
 
 from skmaxent._existence._aliased_columns import aliased_columns
 from skmaxent._existence._cone import Cone
+from skmaxent._existence._differences import Differences
 from skmaxent._existence._directions import Directions
 from skmaxent._existence._linear_programs import Verdict
 from skmaxent._existence._search import maximal_face, remaining_directions, verdict
@@ -66,9 +67,14 @@ def separation(
     aliased = aliased_columns(objective)
     varying = objective.varying.copy()
     varying[aliased.columns] = False
-    directions = Directions(objective, Cone.of(objective, varying, None, None))
-    theta = aliased.with_zeros(theta)
-    decided, D = verdict(directions, theta, tuple(map(aliased.with_zeros, candidates)))
+    cone = Cone.of(objective, varying, None, None)
+    differences = Differences.of(objective, cone)
+    directions = Directions(objective if differences is None else differences.objective, cone)
+    given = [aliased.with_zeros(given) for given in (theta, *candidates)]
+    if differences is not None:
+        given = list(map(differences.replaced, given))
+    theta, *others = given
+    decided, D = verdict(directions, theta, tuple(others))
     if decided is Verdict.OVERLAP:
         return None
     if D is None:
@@ -87,17 +93,21 @@ def separation(
     # Under complete separation, D plus any small change separates too, so no coefficient is finite.
     if not is_complete:
         basis, moved = remaining_directions(directions)
-    is_changed = np.abs(D).max(axis=0) > NO_CHANGE * np.abs(D).max()
+        if differences is not None:
+            moved = differences.moved(moved, (D, *basis))
     # If D does not change some coefficients without finite estimates, a random mixture of the
     # remaining directions is added, which almost surely changes them.
+    restored = D if differences is None else differences.restored(D)
+    is_changed = np.abs(restored).max(axis=0) > NO_CHANGE * np.abs(restored).max()
     if (moved & ~is_changed).any():
         if is_complete:
             basis = np.random.default_rng(1).normal(size=(1, *D.shape)) * moved
         mixture = np.random.default_rng(0).normal(size=len(basis))
         D = directions.sum_keeping_gains(D, np.tensordot(mixture, basis, axes=1))
+        restored = D if differences is None else differences.restored(D)
     return Separated(
         kind="complete" if is_complete else "quasi-complete",
-        direction=D,
+        direction=restored,
         moved=moved,
         winners=np.array(directions.winners(D), dtype=np.intp),
         rows=directions.separated_rows(),

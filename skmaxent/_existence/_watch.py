@@ -14,6 +14,7 @@ import numpy as np
 
 from skmaxent._existence._aliased_columns import Aliased, aliased_columns
 from skmaxent._existence._cone import Cone
+from skmaxent._existence._differences import Differences, has_columns_apart
 from skmaxent._existence._directions import Directions
 from skmaxent._existence._linear_programs import Verdict
 from skmaxent._existence._scaled_rows import ColumnScales, column_scales
@@ -79,6 +80,9 @@ class Watch:
         self._confirms = confirms
         self._scales: ColumnScales | None = None
         self._aliased: Aliased | None = None
+        # The problem over differences of columns, computed once if columns are nearly collinear.
+        self._differences: Differences | None = None
+        self._has_differences: bool | None = None
         # Without penalty and bounds, columns that depend linearly on others can be left out.
         self._has_signs = low is not None
         self._is_free = low is None and not objective.penalty.strength.any()
@@ -205,11 +209,14 @@ class Watch:
         Neither sees directions whose slope and curvature are lost in rounding. Without bounds and
         offsets, Newton steps are so long that `sees_direction` proves separation before `theta` is
         far along such a direction. Bounds can keep the steps short, and offsets can be large. The
-        probabilities then tell whether slopes are lost. If they may be, `gap` still makes it likely
-        that the classes overlap, and this is tried first.
+        probabilities then tell whether slopes are lost. If columns are nearly collinear, curvature
+        along their differences may be lost whatever the probabilities are. If slopes or curvature
+        may be lost, `gap` still makes it likely that the classes overlap, and this is tried first.
         """
         expects_overlap = gap < MINIMUM_EXISTS
-        if self.is_settled or (expects_overlap and self._sees_all_slopes(theta)):
+        if self.is_settled:
+            return None
+        if expects_overlap and self._sees_all_slopes(theta) and self._over_differences is None:
             return None
         if self.sees_complete_separation(theta, loss):
             return "complete"
@@ -239,15 +246,42 @@ class Watch:
         )
         return float(largest)
 
-    def _directions_of(self, label: int | None) -> Directions:
-        """Return the `Directions` of the label at position `label`, or of all logits for None."""
-        return Directions(self._objective, self._cone, label, scales=self._shared_scales)
+    def _directions_of(
+        self, label: int | None, differences: Differences | None = None
+    ) -> Directions:
+        """Return the `Directions` of the label at position `label`, or of all logits for None.
+
+        They are those of the columns of X, or of `differences` if that is not None.
+        """
+        if differences is None:
+            return Directions(self._objective, self._cone, label, scales=self._shared_scales)
+        return Directions(differences.objective, self._cone, label)
 
     def _shared_scales(self) -> ColumnScales:
         """Return what `column_scales` returns, computed once for all searches."""
         if self._scales is None:
             self._scales = column_scales(self._objective)
         return self._scales
+
+    def _without_aliased(self) -> Aliased:
+        """Return the aliased columns, after removing them from `_cone`."""
+        if self._aliased is None:
+            self._aliased = aliased_columns(self._objective)
+            varying = self._objective.varying.copy()
+            varying[self._aliased.columns] = False
+            self._cone = Cone.of(self._objective, varying, None, None)
+        return self._aliased
+
+    @property
+    def _over_differences(self) -> Differences | None:
+        """The problem over differences of nearly collinear columns; None if there are no such."""
+        if self._has_differences is None:
+            self._has_differences = True
+            if not has_columns_apart(self._objective, self._cone):
+                if self._is_free:
+                    self._without_aliased()
+                self._differences = Differences.of(self._objective, self._cone)
+        return self._differences
 
     def _is_proved(self, theta: Array, step: Array, *, expects_overlap: bool = False) -> bool:
         """Search for directions of recession; return whether one has been found so far.
@@ -260,14 +294,13 @@ class Watch:
         self._searches_left -= 1
         if self._is_free:
             # Columns that are linear combinations of others add no directions: leave them out.
-            if self._aliased is None:
-                self._aliased = aliased_columns(self._objective)
-                varying = self._objective.varying.copy()
-                varying[self._aliased.columns] = False
-                self._cone = Cone.of(self._objective, varying, None, None)
-            theta, step = self._aliased.with_zeros(theta), self._aliased.with_zeros(step)
+            aliased = self._without_aliased()
+            theta, step = aliased.with_zeros(theta), aliased.with_zeros(step)
+        differences = self._over_differences
+        if differences is not None:
+            theta, step = differences.replaced(theta), differences.replaced(step)
         for label in list(self._open):
-            part = self._directions_of(label)
+            part = self._directions_of(label, differences)
             has_programs = label not in self._undecided
             decided, direction = verdict(
                 part,
@@ -278,6 +311,8 @@ class Watch:
             )
             if direction is not None:
                 self.separated += part.winners(direction)
+                if differences is not None:
+                    direction = differences.restored(direction)
                 self.directions.append(direction)
             elif decided is Verdict.OVERLAP:
                 self._open.remove(label)

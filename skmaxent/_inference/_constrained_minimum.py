@@ -9,15 +9,17 @@ coefficients as a matrix of shape (n_logits, n_features + 1) instead.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, qr, solve_triangular
 
 from skmaxent._inference import _covariance
 from skmaxent._inference._bias_reduction import after_step, penalised_likelihood
+from skmaxent._inference._orthogonal_columns import over_orthogonal_columns
 from skmaxent._leverage import _reference_coding
 from skmaxent._objective._objective import Point
+from skmaxent._storage._combined_columns import CombinedColumns
 from skmaxent._typing import Array
 
 # Values and gains are in nats: log L has natural logarithms.
@@ -108,7 +110,8 @@ def constrained_minimum(
     The search first steps from `start` to a θ with A θ = values. The step is the best one for the
     quadratic model of -log L. If -log L increases too much on the way, the search takes a part of
     the step, minimises -log L for the A θ that it has reached, and steps on from there. At last
-    Newton steps that keep A θ find the minimum. If no minimum exists, because the classes are
+    Newton steps that keep A θ find the minimum. If columns are nearly collinear, the search has the
+    coefficients of orthogonal combinations of them. If no minimum exists, because the classes are
     separated, the value returned is the infimum, up to about `MINIMUM_GAIN`.
 
     Parameters
@@ -137,9 +140,38 @@ def constrained_minimum(
     ArithmeticError
         If `MAX_NEWTON_STEPS` Newton steps do not converge.
     """
-    theta = flattened(start)
     if A is None:
-        return _minimum(likelihood, start, likelihood.at(start), np.zeros((0, len(theta))))
+        A, values = np.zeros((0, len(flattened(start)))), np.zeros(0)
+    objective = start.objective
+    other = over_orthogonal_columns(objective)
+    if other is objective:
+        return _constrained_minimum(likelihood, start, A, values, guesses, ceiling)
+    columns = other.standardisation
+    assert isinstance(columns, CombinedColumns)
+    width = _width(start)
+    A = A @ np.kron(np.eye(A.shape[1] // width), columns.combinations[:width, :width].T)
+    first, *guesses_there = (theta @ columns.inverse for theta in (start.theta, *guesses))
+    found = _constrained_minimum(
+        likelihood, other.at(np.asfortranarray(first)), A, values, tuple(guesses_there), ceiling
+    )
+    theta = np.asfortranarray(found.point.theta @ columns.combinations)
+    return replace(found, point=objective.at(theta))
+
+
+def _constrained_minimum(
+    likelihood: NegativeLogLikelihood,
+    start: Point,
+    A: Array,
+    values: Array | float,
+    guesses: tuple[Array, ...],
+    ceiling: float,
+) -> ConstrainedMinimum:
+    """Return what `constrained_minimum` returns, in the coordinates of the columns of `start`.
+
+    Without constraints, A has the shape (0, n_coefficients).
+    """
+    if not len(A):
+        return _minimum(likelihood, start, likelihood.at(start), A)
     point, found = start, likelihood.at(start)
     most = max(FALLS_MUCH, FALLS_MUCH_EACH * likelihood.total)
     share = 1.0
