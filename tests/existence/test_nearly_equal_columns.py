@@ -1,8 +1,8 @@
 """Columns that equal others in all rows but one or two, against a program for their differences.
 
 The linear program has the differences themselves as columns, which are small integers, so that its
-result is exact: it maximises the sum of the gains of all pairs of a row and a class, each limited to 1.
-`detect_separation`, `fit` and `infer` have the nearly equal columns.
+result is exact. It maximises the sum of the gains of all pairs of a row and a class, each of which
+is limited to 1. `detect_separation`, `fit` and `infer` have the nearly equal columns.
 """
 
 import warnings
