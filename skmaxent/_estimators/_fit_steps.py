@@ -112,8 +112,8 @@ def fit_coefficients(
     found = fitted(solution.coef, solution.intercept, n_iter, solution.gap)
     set_attributes(estimator, found)
     warn_of_blurred_columns(estimator, training, estimator.coef_)
-    if training.needs_warning_of_rounding(excess):
-        warn_of_rounded_coefficients(excess)
+    if training.needs_warning_of_rounding(solution, excess):
+        warn_of_rounded_coefficients(estimator, training, solution, excess)
     if iterations is not None:
         iterations.close(found | during_fit)
     return solution, task

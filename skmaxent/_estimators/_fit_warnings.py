@@ -127,11 +127,18 @@ def _largest_offset(solution: Solution) -> float:
     return float(np.abs(offset).max(initial=0.0))
 
 
-def warn_of_rounded_coefficients(excess: float) -> None:
-    """Warn that rounding the coefficients to float32 raised the objective by `excess` of itself."""
+def warn_of_rounded_coefficients(
+    estimator: Any, training: TrainingProblem, solution: Solution, excess: float
+) -> None:
+    """Warn that rounding the coefficients raised the objective by `excess` of itself."""
+    name, of = np.dtype(training.dtype).name, ", the dtype of X,"
+    advice = "pass X in float64"
+    if training.dtype != np.float32:
+        of, advice = "", _advice(solution, estimator)
+        advice += ", or leave out columns that are nearly collinear with others"
     warn_user(
-        "Rounding of the coefficients to float32, the dtype of X, puts the objective about "
-        f"{excess:.1g} of itself above that of the coefficients before: pass X in float64.",
+        f"Rounding of the coefficients to {name}{of} puts the objective about {excess:.1g} of "
+        f"itself above that of the coefficients before: {advice}.",
         ConvergenceWarning,
     )
 

@@ -23,7 +23,7 @@ from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._objective._penalty import STRONGEST, Ridge
 from skmaxent._objective._problem_columns import ColumnMap, prepare_columns
 from skmaxent._objective._terms import LARGEST_TERM, PenaltyTerms
-from skmaxent._solvers import Problem, Solution
+from skmaxent._solvers import UNBOUNDED, Problem, Solution
 from skmaxent._storage._arrays import EPS
 from skmaxent._storage._block import Block
 from skmaxent._storage._standardisation import Standardisation
@@ -32,7 +32,7 @@ from skmaxent._storage._threads import Workers, effective_threads
 from skmaxent._typing import Array, DType, KernelResult
 from skmaxent._warnings import warn_user
 
-# The rounding of coefficients to float32 may raise the objective by this share without a warning.
+# The rounding of coefficients may raise the objective by this share without a warning.
 ROUNDED_SHARE = 1e-6
 # The error of a logit in float32 or float64, in units of eps times the sum of its terms.
 ROUNDED_LOGIT = 8.0
@@ -314,15 +314,14 @@ class TrainingProblem:
 
         For a rounding error δ, the increase is δᵀHδ/2, or the difference between the values of the
         objective if that is larger. If it is at most `ROUNDED_SHARE`, and if the coefficients are
-        returned in float64, the result is an upper bound. In float64 it is that for the intercepts,
-        which are large beside columns with a large mean; the rounding of others is negligible. If
-        the objective overflows at the rounded coefficients alone, the result is infinite.
+        returned in float64, the result is an upper bound. In float64 it is that for the errors of
+        intercepts and terms. It is infinite if the objective overflows at rounded coefficients.
 
         Parameters
         ----------
         solution : Solution
         strength : float, optional
-            The factor of the penalty of a solution of a path; the default is that of the problem.
+            The factor of the penalty of a path's solution; the default is that of the problem.
         correction : ndarray of shape (n_logits,) or float, default=0.0
             What is added to the intercepts before they are rounded.
         """
@@ -333,7 +332,8 @@ class TrainingProblem:
             coef, intercept, columns = solution.coef, solution.intercept, self.columns
             if columns.shift is not None or columns.kept is not None:
                 _, intercept = columns.to_data(coef, intercept, self.terms, np.float64)
-            error = EPS * float(np.abs(intercept + correction).max())
+            terms = np.abs(coef) @ objective.column_size
+            error = EPS * float(np.maximum(np.abs(intercept + correction), terms).max())
             # The mean curvature by a logit is at most 1/4, and about the loss if that is small.
             return error * (error * min(0.5 * len(intercept) / value, 2.0))
         strength = self.strength if strength is None else strength
@@ -348,12 +348,12 @@ class TrainingProblem:
         excess += self._increase(objective, exact, theta, strength, value, room)
         return np.inf if np.isnan(excess) else excess / value
 
-    def needs_warning_of_rounding(self, excess: float) -> bool:
-        """Return whether the result of `rounding_excess` is so large that users should know it.
-
-        In float64, `columns_with_inexact_logits` names the columns whose rounding is large.
-        """
-        return self.dtype == np.float32 and excess > ROUNDED_SHARE
+    def needs_warning_of_rounding(self, solution: Solution, excess: float) -> bool:
+        """Return whether `rounding_excess` is so large that users should know, and do not yet."""
+        if not excess > ROUNDED_SHARE or self.dtype == np.float32:
+            return excess > ROUNDED_SHARE
+        named = self.columns.columns_with_inexact_logits(self.coefficients(solution)[0])
+        return not (solution.status in UNBOUNDED or len(self.inexact) or len(named))
 
     def _increase(
         self,

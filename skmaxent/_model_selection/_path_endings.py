@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._solvers import NEGLIGIBLE, Solution, Status
-from skmaxent._typing import Array
+from skmaxent._typing import Array, DType
 from skmaxent._warnings import warn_user
 
 
@@ -24,14 +25,15 @@ class Ending:
         Whether the fit ended far from the optimum for lack of floating-point precision.
     rounding : float
         The result of `TrainingProblem.rounding_excess`.
-    is_rounded : bool
-        Whether rounding raised the objective so much that this needs a warning.
+    rounded_to : dtype or None
+        The dtype of the coefficients, if rounding to it raised the objective so much that this
+        needs a warning.
     """
 
     status: Status
     lacks_precision: bool
     rounding: float
-    is_rounded: bool
+    rounded_to: DType | None
 
     @classmethod
     def of(
@@ -42,9 +44,10 @@ class Ending:
         `model` has the parameters of the fit, and `strength` multiplies its penalty.
         """
         rounding = training.rounding_excess(solution, strength)
-        is_rounded = training.needs_warning_of_rounding(rounding)
+        needs_warning = training.needs_warning_of_rounding(solution, rounding)
+        rounded_to = training.dtype if needs_warning else None
         lacks_precision = solution.lacks_precision(model.tol)
-        return cls(solution.status, lacks_precision, rounding, is_rounded)
+        return cls(solution.status, lacks_precision, rounding, rounded_to)
 
 
 def warn_of_endings(ends: dict[int, Ending], Cs: Array, of: str, model: Any) -> None:
@@ -81,7 +84,11 @@ def warn_of_endings(ends: dict[int, Ending], Cs: Array, of: str, model: Any) -> 
         ],
         f"Rounding of the coefficients {whose}to float32, the dtype of X, raises the "
         "objective by more than 1e-6 of itself at {}: pass X in float64.": [
-            end.is_rounded for end in ends.values()
+            end.rounded_to == np.float32 for end in ends.values()
+        ],
+        f"Rounding of the coefficients {whose}to float64 raises the objective by more than 1e-6 of "
+        "itself at {}: rescale the columns of X, or leave out nearly collinear ones.": [
+            end.rounded_to == np.float64 for end in ends.values()
         ],
     }
     for reason, found in reasons.items():
