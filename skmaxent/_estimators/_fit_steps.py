@@ -17,6 +17,7 @@ from skmaxent._estimators._fit_warnings import (
     warn_of_inexact_columns,
     warn_of_rounded_coefficients,
 )
+from skmaxent._model._rounded_coefficients import needs_warning_of_rounding, rounding_excess
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._solvers import Callback, Iteration, Options, Solution, resolve_solver
 from skmaxent._storage._cluster import forgetting_on_failure
@@ -106,13 +107,13 @@ def fit_coefficients(
     task = Task.of_fit(estimator, *given, max_subtasks=max_subtasks)
     iterations = None if task is None else Iterations(task, attributes)
     solution = minimise(options_of(estimator, iterations))
-    excess = training.rounding_excess(solution, correction=correction)
+    excess = rounding_excess(training, solution, correction=correction)
     solution = training.rounded(solution, excess)
     n_iter = solution.n_iter if estimator.max_iter else 0
     found = fitted(solution.coef, solution.intercept, n_iter, solution.gap)
     set_attributes(estimator, found)
     warn_of_blurred_columns(estimator, training, estimator.coef_)
-    if training.needs_warning_of_rounding(solution, excess):
+    if needs_warning_of_rounding(training, solution, excess):
         warn_of_rounded_coefficients(estimator, training, solution, excess)
     if iterations is not None:
         iterations.close(found | during_fit)

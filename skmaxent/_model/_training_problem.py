@@ -19,12 +19,11 @@ from skmaxent._input._training_data import TrainingData
 from skmaxent._model._prediction import absent_logit
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._moments import Moments
-from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import STRONGEST, Ridge
 from skmaxent._objective._problem_columns import ColumnMap, prepare_columns
 from skmaxent._objective._terms import LARGEST_TERM, PenaltyTerms
-from skmaxent._solvers import UNBOUNDED, Problem, Solution
-from skmaxent._storage._arrays import EPS
+from skmaxent._solvers import Problem, Solution
 from skmaxent._storage._block import Block
 from skmaxent._storage._standardisation import Standardisation
 from skmaxent._storage._storage import Storage
@@ -32,8 +31,6 @@ from skmaxent._storage._threads import Workers, effective_threads
 from skmaxent._typing import Array, DType, KernelResult
 from skmaxent._warnings import warn_user
 
-# The rounding of coefficients may raise the objective by this share without a warning.
-ROUNDED_SHARE = 1e-6
 # The error of a logit in float32 or float64, in units of eps times the sum of its terms.
 ROUNDED_LOGIT = 8.0
 # Shares of classes below this are summed again: one minus a share near one has few correct digits.
@@ -306,113 +303,6 @@ class TrainingProblem:
     def coefficients(self, solution: Solution) -> tuple[Array, Array]:
         """Return the `coef_` and `intercept_` of a solution, for all columns and classes."""
         return self.user_coefficients(solution.coef, solution.intercept)
-
-    def rounding_excess(
-        self, solution: Solution, strength: float | None = None, correction: Array | float = 0.0
-    ) -> float:
-        """Return the relative increase of the objective by rounding its coefficients.
-
-        For a rounding error δ, the increase is δᵀHδ/2, or the difference between the values of the
-        objective if that is larger. If it is at most `ROUNDED_SHARE`, and if the coefficients are
-        returned in float64, the result is an upper bound. In float64 it is that for the errors of
-        intercepts and terms. It is infinite if the objective overflows at rounded coefficients.
-
-        Parameters
-        ----------
-        solution : Solution
-        strength : float, optional
-            The factor of the penalty of a path's solution; the default is that of the problem.
-        correction : ndarray of shape (n_logits,) or float, default=0.0
-            What is added to the intercepts before they are rounded.
-        """
-        if not np.isfinite(solution.value):  # the gap is 1
-            return 0.0
-        objective, value = solution.point.objective, max(abs(solution.value), 1e-300)
-        if self.dtype != np.float32:
-            coef, intercept, columns = solution.coef, solution.intercept, self.columns
-            if columns.shift is not None or columns.kept is not None:
-                _, intercept = columns.to_data(coef, intercept, self.terms, np.float64)
-            terms = np.abs(coef) @ objective.column_size
-            error = EPS * float(np.maximum(np.abs(intercept + correction), terms).max())
-            # The mean curvature by a logit is at most 1/4, and about the loss if that is small.
-            return error * (error * min(0.5 * len(intercept) / value, 2.0))
-        strength = self.strength if strength is None else strength
-        coef, intercept = self.user_coefficients(solution.coef, solution.intercept + correction)
-        theta = self.theta(coef, intercept - correction)
-        exact = objective.from_coefficients(solution.coef, solution.intercept)
-        if objective.likelihood.is_coupled:
-            # A common shift of the intercepts changes no probability, but hides errors of the loss.
-            theta[:, -1] -= np.mean(theta[:, -1] - exact[:, -1])
-        excess = self._rounding_of_fixed(solution, coef, strength)
-        room = ROUNDED_SHARE * value - excess
-        excess += self._increase(objective, exact, theta, strength, value, room)
-        return np.inf if np.isnan(excess) else excess / value
-
-    def needs_warning_of_rounding(self, solution: Solution, excess: float) -> bool:
-        """Return whether `rounding_excess` is so large that users should know, and do not yet."""
-        if not excess > ROUNDED_SHARE or self.dtype == np.float32:
-            return excess > ROUNDED_SHARE
-        named = self.columns.columns_with_inexact_logits(self.coefficients(solution)[0])
-        return not (solution.status in UNBOUNDED or len(self.inexact) or len(named))
-
-    def _increase(
-        self,
-        objective: MultinomialObjective,
-        exact: Array,
-        theta: Array,
-        strength: float,
-        value: float,
-        limit: float,
-    ) -> float:
-        """Return the increase of the objective from `exact` to θ, both (R, n_kept + 1).
-
-        The result is an upper bound of the increase if that is at most `limit`. `strength` is the
-        factor of the penalty, and `value` the objective at `exact`.
-        """
-        change = theta - exact
-        # First a bound without a pass over X: the mean square of a standardised column is at most
-        # 1, and the second derivative of the loss by a logit at most 1/4. Without an intercept,
-        # columns are not centred, so that their mean squares are larger.
-        size = objective.column_size / objective.scale if not objective.fit_intercept else 1.0
-        logit = np.abs(change[:, :-1] * size).sum(axis=1) + np.abs(change[:, -1])
-        # The problem's own terms have no penalty for coefficients that they fix.
-        terms = self.problem_terms.times(strength)
-        penalty = terms.scaled(objective.scale).whole_penalty()
-        curvature = float((penalty.ridge * change**2).sum())
-        bound = 0.5 * (len(logit) * float(np.square(logit.max())) + curvature)
-        if not bound > limit:
-            return bound
-        # In float32 a row that is all but certain has no curvature, and a loss without digits.
-        objective = objective.in_float64()
-        here, there = objective.at(exact), objective.at(theta)
-        product = here.hessian_product(change)
-        product[:, :-1] -= objective.penalty.hessian_product(change[:, :-1])
-        rise = there.loss - here.loss + penalty.value(theta) - penalty.value(exact)
-        # A rise above the whole objective is none of its rounding errors, whatever their bound.
-        known = rise if rise > value else rise - there.rounding - here.rounding
-        # The loss of sets of classes may have negative curvature.
-        return max(0.5 * (float((change * product).sum()) + curvature), known, 0.0)
-
-    def _rounding_of_fixed(self, solution: Solution, coef: Array, strength: float) -> float:
-        """Return by how much rounding raises the penalty of columns that are left out or fixed.
-
-        `coef` is the `coef_` of the user, and `strength` the factor of the penalty.
-        """
-        columns, terms = self.columns, self.terms
-        kept = range(columns.n_features) if columns.kept is None else columns.kept
-        is_fixed = ~np.isin(np.arange(columns.n_features), kept)
-        if terms.lower is not None and terms.upper is not None:
-            is_fixed |= (terms.lower == terms.upper).any(axis=0)
-        if not is_fixed.any():
-            return 0.0
-        exact, _ = columns.to_data(solution.coef, solution.intercept, terms, np.float64)
-        coef = coef[self.data.active] if self.has_absent_classes else coef
-        penalty = terms.columns(np.flatnonzero(is_fixed)).times(strength).whole_penalty()
-        rounded, value = (
-            penalty.value(np.column_stack([W[:, is_fixed], np.zeros(len(W))]))
-            for W in (coef.astype(float), exact)
-        )
-        return max(rounded - value, 0.0)
 
     def rounded(self, solution: Solution, excess: float) -> Solution:
         """Return the solution after its coefficients were rounded, with the gap enlarged.

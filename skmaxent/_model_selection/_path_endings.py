@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from skmaxent._model._rounded_coefficients import needs_warning_of_rounding, rounding_excess
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._solvers import NEGLIGIBLE, Solution, Status
 from skmaxent._typing import Array, DType
@@ -24,7 +25,7 @@ class Ending:
     lacks_precision : bool
         Whether the fit ended far from the optimum for lack of floating-point precision.
     rounding : float
-        The result of `TrainingProblem.rounding_excess`.
+        The result of `rounding_excess`.
     rounded_to : dtype or None
         The dtype of the coefficients, if rounding to it raised the objective so much that this
         needs a warning.
@@ -43,8 +44,8 @@ class Ending:
 
         `model` has the parameters of the fit, and `strength` multiplies its penalty.
         """
-        rounding = training.rounding_excess(solution, strength)
-        needs_warning = training.needs_warning_of_rounding(solution, rounding)
+        rounding = rounding_excess(training, solution, strength)
+        needs_warning = needs_warning_of_rounding(training, solution, rounding)
         rounded_to = training.dtype if needs_warning else None
         lacks_precision = solution.lacks_precision(model.tol)
         return cls(solution.status, lacks_precision, rounding, rounded_to)

@@ -1,4 +1,4 @@
-"""The distance to the optimum in coordinates in which the columns are orthogonal.
+"""Newton's step, and the distance to the optimum, where the columns are made orthogonal.
 
 The distance to the optimum is the length of a Newton step. If columns of X are nearly collinear,
 the smallest eigenvalues of the Hessian are below its rounding errors. A Newton step that is
@@ -13,12 +13,15 @@ twice as many digits.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.linalg import lapack, qr, solve_triangular
 
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._solvers._precise_rows import loss_derivatives, loss_of_rows
 from skmaxent._solvers._solution import root_size
+from skmaxent._storage._standardisation import Standardisation
 from skmaxent._typing import Array
 
 # A column is treated as a linear combination of others if its distance from their span is below
@@ -37,42 +40,88 @@ def orthogonal_distance(objective: MultinomialObjective, coef: Array, intercept:
     intercept : ndarray of shape (R,)
         Coefficients and intercepts of the columns of X, for R logits and d features.
     """
+    rows = objective.blocks.whole()
+    Z = coef @ rows.dense().astype(np.float64).T + intercept[:, None]
+    Z += 0.0 if rows.offset is None else rows.offset.T.astype(np.float64)
+    theta = np.column_stack([coef * objective.scale, np.zeros(len(coef))])
+    found = orthogonal_newton_step(
+        objective, objective.standardisation, theta, objective.penalty.strength, Z
+    )
+    return np.nan if found is None else found.distance
+
+
+class OrthogonalStep(NamedTuple):
+    """A Newton step: H⁻¹ g of shape (R, d + 1), √(gᵀ H⁻¹ g), and the latter in standard errors."""
+
+    direction: Array
+    norm: float
+    distance: float
+
+
+def orthogonal_newton_step(
+    objective: MultinomialObjective,
+    columns: Standardisation,
+    theta: Array,
+    strength: Array,
+    Z: Array | None = None,
+) -> OrthogonalStep | None:
+    """Return the Newton step from θ, or None if it cannot be computed.
+
+    Parameters
+    ----------
+    objective : MultinomialObjective
+        The problem must be small, because all rows are standardised in memory at once.
+    columns : Standardisation
+        The centres and scales of the columns to which θ belongs.
+    theta : ndarray of shape (R, d + 1)
+    strength : ndarray of shape (d,)
+        The strengths of the ridge for θ.
+    Z : ndarray of shape (R, n), optional
+        The logits of the n rows; the default is to compute them from θ.
+    """
     likelihood = objective.likelihood
     rows = objective.blocks.whole()
     weights = rows.weights_or_ones().astype(np.float64) / objective.total_weight
     targets = likelihood.dense_targets(rows.targets)
-    Z = coef @ rows.dense().astype(np.float64).T + intercept[:, None]
-    Z += 0.0 if rows.offset is None else rows.offset.T.astype(np.float64)
+    kept = columns.is_free
+    standardised = columns.rows(rows)
+    if Z is None:
+        standardised[:-1] *= columns.varying[:, None]
+        Z = theta @ standardised
+        Z += 0.0 if rows.offset is None else rows.offset.T.astype(np.float64)
     # C is 1 - P without cancellation.
     P, C, losses = loss_of_rows(likelihood, Z, targets)
 
-    kept = objective.standardisation.is_free
-    X = objective.standardisation.rows(rows)[kept].T
+    X = standardised[kept].T
     # Rows are weighted by the root of the trace of their curvature; the rows that stand for the
     # ridge are below them.
-    root_ridge = np.append(np.sqrt(objective.penalty.strength), 0.0)
+    root_ridge = np.append(np.sqrt(strength), 0.0)
     curvature = np.sqrt(np.einsum("km,km->m", P, C) * weights)
     stacked = np.vstack([curvature[:, None] * X, np.diag(root_ridge)[kept][:, kept]])
     size = np.sqrt(np.square(stacked).sum(axis=0))
     if not (np.isfinite(stacked).all() and size.all() and len(size)):
-        return np.nan
+        return None
     Q, R, order = qr(stacked / size, mode="economic", pivoting=True)
     rank = int(np.count_nonzero(np.abs(R.diagonal()) > LEAST_DISTANCE))
-    # `columns` (rank, rows) are combinations of the columns of X, such that the weighted rows
+    # `orthogonal` (rank, rows) are combinations of the columns of X, such that the weighted rows
     # together with `ridge_rows` have orthonormal columns.
-    columns = solve_triangular(R[:rank, :rank], (X / size)[:, order[:rank]].T, trans="T")
+    R = R[:rank, :rank]
+    orthogonal = solve_triangular(R, (X / size)[:, order[:rank]].T, trans="T")
     ridge_rows = Q[len(X) :, :rank]
 
-    _, _, gradient, H, *_ = loss_derivatives(likelihood, columns, targets, weights, Z)
-    theta = np.column_stack([coef * objective.scale, np.zeros(len(coef))])
+    _, _, gradient, H, *_ = loss_derivatives(likelihood, orthogonal, targets, weights, Z)
     gradient = gradient + (theta * root_ridge)[:, kept] @ ridge_rows
     r = likelihood.n_free
-    contrasts = np.eye(r) - (1.0 / len(coef) if likelihood.is_coupled else 0.0)
-    H = H + contrasts[:, None, :, None] * (ridge_rows.T @ ridge_rows)[None, :, None, :]
+    contrasts = np.eye(len(theta), r) - (1.0 / len(theta) if likelihood.is_coupled else 0.0)
+    H = H + contrasts[:r, None, :, None] * (ridge_rows.T @ ridge_rows)[None, :, None, :]
     L, info = lapack.dpotrf(H.reshape(r * rank, r * rank), lower=True)
     if info != 0 or not np.isfinite(gradient).all():
-        return np.nan
+        return None
     step, _ = lapack.dpotrs(L, gradient[:r].ravel(), lower=True)
+    norm = float(np.sqrt(max(float(gradient[:r].ravel() @ step), 0.0)))
+    direction, free = np.zeros_like(theta), np.flatnonzero(kept)[order[:rank]]
+    among = solve_triangular(R, step.reshape(r, rank).T).T / size[order[:rank]]
+    direction[:, free] = contrasts @ among
     value = float(losses @ weights) + 0.5 * float(np.square(theta * root_ridge).sum())
-    decrement = np.sqrt(max(float(gradient[:r].ravel() @ step), 0.0))
-    return float(root_size(objective.blocks.effective_size, value) * decrement)
+    root_n = root_size(objective.blocks.effective_size, value)
+    return OrthogonalStep(direction, norm, float(root_n * norm))

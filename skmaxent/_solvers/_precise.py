@@ -28,6 +28,7 @@ from scipy.linalg import lapack
 from skmaxent._existence import CLOSE_TO_OPTIMUM, Watch
 from skmaxent._objective._kernel_context import Probabilities
 from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._solvers._orthogonal import orthogonal_newton_step
 from skmaxent._solvers._precise_rows import (
     curvature_sums,
     in_slices,
@@ -57,6 +58,9 @@ LARGE_LOGITS = 1e4
 OFF_CENTRE, OFF_SCALE = 100.0, 100.0
 # A step is accepted if the decrease of F is at least this share of the predicted one.
 LEAST_RATIO = 1e-4
+# If a pivot of a Hessian with a unit diagonal is below this, Newton steps are computed in
+# coordinates in which the columns are orthogonal.
+LEAST_PIVOT = 1e-9
 # The squares of numbers above this do not underflow.
 SQUARABLE = 1e-150
 # Most trials of shorter Newton steps. Each is a quarter of the one before, so that the last one
@@ -261,8 +265,12 @@ class PreciseObjective:
         self.columns = replace(before, center=center, scale=scale)
         return before.theta_for(theta, self.columns)
 
-    def newton_step(self, state: PreciseEvaluation) -> tuple[Array, float] | None:
-        """Return H⁻¹ g (R, d + 1) and √(gᵀ H⁻¹ g), or None if they are not finite."""
+    def newton_step(self, theta: Array, state: PreciseEvaluation) -> tuple[Array, float] | None:
+        """Return H⁻¹ g (R, d + 1) and √(gᵀ H⁻¹ g), or None if they are not finite.
+
+        Where columns are nearly collinear, so that rounding hides how small the curvature is, the
+        step is that of `orthogonal_newton_step` at `theta`, if it costs next to nothing.
+        """
         r, width = self.n_free, state.gradient.shape[1]
         H = state.hessian.copy()
         j = np.arange(width - 1)
@@ -288,6 +296,11 @@ class PreciseObjective:
             jitter *= 10.0
             if not jitter < 1.0:
                 return None
+        pivots = np.square(L.diagonal())
+        if pivots[diagonal > 0.0].min(initial=1.0) < LEAST_PIVOT and is_cheap(self.objective):
+            step = orthogonal_newton_step(self.objective, self.columns, theta, self.strength)
+            if step is not None:
+                return step.direction, step.norm
         solved, _ = lapack.dpotrs(L, g, lower=True)
         norm = float(np.sqrt(max(float(g @ solved), 0.0)))
         delta = (solved * inverse).reshape(r, width)
@@ -311,7 +324,7 @@ def newton_precise(outcome: Outcome, options: Options, record: Record, watch: Wa
         if problem.is_off_centre(state.hessian):
             theta = problem.recentre(theta)
             state = problem.at(theta)
-        found = problem.newton_step(state)
+        found = problem.newton_step(theta, state)
         if found is None:
             status = Status.PRECISION
             break
