@@ -90,7 +90,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
     bounds : (lower, upper) or dict, default=None
         Bounds of the coefficients, each a number, an array of shape (n_features,) or (n_classes,
         n_features), or None; a dict maps names of features to pairs of numbers. They cannot be
-        combined with ``grouped=True``.
+        combined with ``grouped=True``, and do not hold for a class that has no weight in the fit.
     bias_reduction : {"jeffreys", "mean"}, default=None
         Penalise the likelihood by Jeffreys' prior, which gives finite estimates also for separated
         classes. For this model both values are the same: mean bias reduction [3]_ [4]_. Needs
