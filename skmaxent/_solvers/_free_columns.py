@@ -14,17 +14,17 @@ from skmaxent._existence import largest_range_of_logits
 from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Penalty, Ridge
+from skmaxent._solvers._free_basis import curvature_basis
 from skmaxent._storage._arrays import EPS
-from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
 # Most coefficients without a penalty, each of which takes a pass over the rows, and most
 # multiplications in these passes.
 MOST_FREE, MOST_WORK = 300, 1e9
-# The least eigenvalue of the curvature, scaled to a unit diagonal.
-LEAST_EIGENVALUE = 1e-9
 # A gradient counts as zero if it is at most this many times its rounding error.
 ROUNDING_ROOM = 10.0
+# Least and largest number of Newton steps: each corrects the rounding of the one before.
+LEAST_STEPS, MOST_STEPS = 2, 5
 
 
 class BalancedGradient(NamedTuple):
@@ -53,8 +53,11 @@ def balanced_gradient(
     the gradient by the others is zero. q is a distribution if A changes no logit of a row by one or
     more. Its divergence from p is at most the mean of (A x̃)ᵀ C A x̃, which is -⟨A, ∇⟩.
 
+    The gradient and A are computed in a basis of the free coefficients in which the curvature is
+    the identity, so that columns without penalty may be collinear; see `curvature_basis`.
+
     The result is None if all columns have a penalty, if there is no such A, if it costs too much,
-    or if columns without penalty are nearly collinear.
+    or if some columns without penalty are so nearly collinear that rounding hides the difference.
 
     Parameters
     ----------
@@ -72,54 +75,49 @@ def balanced_gradient(
     work = len(places) * theta.size * objective.blocks.n_samples
     if not free[:, :-1].any() or len(places) > MOST_FREE or work > MOST_WORK:
         return None
-    H = np.empty((len(places), len(places)))
-    for i, place in enumerate(places):
-        unit = np.zeros(theta.size)
-        unit[place] = 1.0
-        H[i] = point.hessian_product(unit.reshape(theta.shape))[free]
-    if objective.likelihood.is_coupled:
-        # Shifts of all classes, which change nothing, get curvature; their gradients are zero.
-        column = np.where(free.all(axis=0), np.arange(free.shape[1]), -1)
-        column = np.broadcast_to(column, free.shape)[free]
-        is_shift = (column[:, None] == column) & (column >= 0)
-        H += is_shift * (is_shift @ H.diagonal()) / len(theta) ** 2
-    inverse = _inverse(0.5 * (H + H.T))
-    if inverse is None:
+    basis = curvature_basis(point, free)
+    if basis is None:
         return None
     before = point.loss_gradient()
-    A, gradient = np.zeros_like(theta), before
-    for _ in range(2):  # the second step corrects the rounding of the first
-        A[free] -= inverse @ gradient[free]
-        gradient = before + point.hessian_product(A)
-    rounding = error + EPS * np.abs(before[free]).max()
-    if not (np.abs(gradient) <= ROUNDING_ROOM * rounding)[free].all():
+    # The error of an entry of the gradient, and of a step that is to make this entry zero.
+    rounding = (error + EPS * np.abs(before[free]).max())[free] @ np.abs(basis.vectors)
+    A, step, gradient = np.zeros_like(theta), np.zeros(basis.vectors.shape[1]), before
+    for n_steps in range(1, MOST_STEPS + 1):
+        part, change = np.zeros_like(theta), -(gradient[free] @ basis.vectors)
+        part[free] = basis.vectors @ change
+        # The product is that of this step alone: in a sum with a long step along nearly collinear
+        # columns, rounding would hide a short one.
+        gradient = gradient + point.hessian_product(part)
+        step, A = step + change, A + part
+        rest = np.abs(gradient[free] @ basis.vectors)
+        is_zero = bool((rest <= ROUNDING_ROOM * rounding).all())
+        if is_zero and n_steps >= LEAST_STEPS:
+            break
+    if not is_zero:
         return None
-    (change,) = objective.blocks.map_reduce(
+    (largest,) = objective.blocks.map_reduce(
         largest_range_of_logits,
         objective.likelihood.is_coupled,
         *objective.for_blocks(A),
         combine=np.maximum,
     )
-    if not change < 1.0:
+    if not largest < 1.0:
         return None
+    divergence = max(-float(step @ (before[free] @ basis.vectors)), 0.0)
+    divergence = (np.sqrt(divergence) + _rounding_of_logits(point, A)) ** 2
     # The zeros have rounding errors, whose products with the distance to the optimum count.
-    lost = float(np.sum(((np.abs(gradient) + error) * (1.0 + np.abs(theta)))[free]))
+    errors = rest + error[free] @ np.abs(basis.vectors)
+    lost = float(errors @ (1.0 + np.abs(basis.inverse @ theta[free])))
     gradient[free] = 0.0
-    return BalancedGradient(gradient, max(-inner(A, before), 0.0) + lost)
+    return BalancedGradient(gradient, float(divergence + lost))
 
 
-def _inverse(H: Array) -> Array | None:
-    """Return the inverse of a positive definite matrix, or None if it is nearly singular.
-
-    A gradient that is rounding error could lead far along directions without curvature.
-    """
-    if not (np.isfinite(H).all() and (H.diagonal() > 0.0).all()):
-        return None
-    size = np.sqrt(H.diagonal())
-    values, axes = np.linalg.eigh(H / np.multiply.outer(size, size))
-    if not values[0] > LEAST_EIGENVALUE:
-        return None
-    return np.asarray((axes / values) @ axes.T / np.multiply.outer(size, size))
+def _rounding_of_logits(point: Point, A: Array) -> float:
+    """Return the size of the rounding errors of the logits A x̃, whose terms may cancel."""
+    objective = point.objective
+    size = 1.0 + np.append(objective.column_size / objective.scale, 1.0)
+    eps = float(np.finfo(objective.blocks.dtype).eps)
+    return eps * float((np.abs(A) @ size).max())
 
 
 def _without_penalty(penalty: Ridge | Penalty, shape: tuple[int, ...]) -> Array:
