@@ -18,6 +18,10 @@ from skmaxent._storage._block import Block
 from skmaxent._storage._standardisation import Standardisation
 from skmaxent._typing import Array
 
+# Residuals of probabilities above this one are computed from the complement: p - 1 would lose two
+# or more of its digits.
+NEARLY_SURE = 0.99
+
 
 class Probabilities:
     """The class probabilities of all rows at a point θ, block by block.
@@ -142,6 +146,13 @@ class KernelContext:
             # residual of p > 0.5 is minus the sum of the others.
             others = np.where(is_top, 0.0, residuals)
             residuals = np.where(is_top, -others.sum(axis=0), residuals)
+        elif (self.probabilities > NEARLY_SURE).any():
+            # p - t is (1 - t) - (1 - p), and 1 - p comes from the negative logit.
+            complements = -self.logits().astype(np.float64)
+            self.likelihood.probabilities(complements)
+            absent = np.ones_like(complements)
+            self.likelihood.subtract_targets(absent, self.block.targets)
+            residuals = np.where(is_top, absent - complements, residuals)
         return residuals
 
     @cached_property

@@ -157,3 +157,24 @@ def test_columns_far_from_zero_without_intercept(seed):
     assert results.aliased == ("x4",)
     _, expected = by_orthogonal_columns(X[:, :4], y)
     np.testing.assert_allclose(results.std_errors[0], expected, rtol=1e-7)
+
+
+@pytest.mark.parametrize("seed", [1, 4, 10])
+def test_robust_standard_errors_of_an_outlier_that_is_nearly_certain(seed):
+    """The residual of its row, p - 1, is 1e-6: a difference has six digits less."""
+    rng = np.random.default_rng(seed)
+    x, y = 5.0 * rng.integers(0, 2, 150), rng.integers(0, 2, 150)
+    x[7], y[7] = 5e6, 1
+    X = x[:, None]
+    clf = MaxentClassifier(C=np.inf).fit(X, y)
+    found = clf.infer(X, y, cov_type="HC0").std_errors.ravel()
+    rows = np.column_stack([x, np.ones(150)])
+    z = np.where(y == 1, -1, 1) * (rows @ np.append(clf.coef_[0], clf.intercept_))
+    missing = 1 / (1 + np.exp(-z))  # the probability of the other class
+    A = (rows * (missing * (1 - missing))[:, None]).T @ rows
+    B = (rows * (missing**2)[:, None]).T @ rows
+    det = A[0, 0] * A[1, 1] - A[0, 1] ** 2
+    inverse = np.array([[A[1, 1], -A[0, 1]], [-A[0, 1], A[0, 0]]]) / det
+    expected = np.sqrt((inverse @ B @ inverse).diagonal())
+    assert missing[7] < 1e-5
+    np.testing.assert_allclose(found, expected, rtol=1e-13)
