@@ -26,6 +26,7 @@ from skmaxent._model_selection._in_sample_scores import MeanAndError, in_sample_
 from skmaxent._model_selection._maxent_path import MaxentPath
 from skmaxent._model_selection._penalty_grid import PenaltyGrid
 from skmaxent._model_selection._selection import best_and_simplest
+from skmaxent._model_selection._vector_corrections import VectorCorrections
 from skmaxent._typing import Array
 
 # The largest number of exact fits without an observation at each C. There are none at Cs larger
@@ -43,12 +44,13 @@ SMOOTH_ERROR, NONSMOOTH_ERROR, MOST_AT_END = (0.1, 0.033, 0.23), (0.03, 0.1, 0.5
 # Exact fits depend on the best score that is known. The first Cs are therefore those above at most
 # this share of all, in ascending order; lower ones follow in descending order.
 FIRST = 0.55
-# A smooth penalty needs no leverages between two Cs whose scores are LOW errors below the best.
+# A smooth penalty needs no leverages between two Cs whose scores are LOW errors below the best, and
+# at smaller Cs only those of one more.
 LOW = 25.0
 # Early ranks with leverages of a nonsmooth penalty, where first coefficients become nonzero.
 EARLY = 2, 4
-# Intervals beside the best C are divided if they have more than this number of steps of the grid.
-WIDE = 4
+# With a nonsmooth penalty, intervals beside the best C are divided if they have more steps.
+WIDE_SMALL, WIDE = 4, 8
 # The largest number of Cs at which exact fits of small data are made together. Those at larger Cs
 # follow because there may be none, if the scores are far below the best.
 MOST_TOGETHER = 4
@@ -59,11 +61,10 @@ POWERS = 0.0, 0.5, 1.0
 LEAST_INTERVALS = 6
 # The distance to the optimum at which exact fits end, as a share of the tolerance of scores.
 REFIT_SHARE = 0.4
-# The largest ratio by which a correction grows, and the least one; see `_corrected`.
-MOST_RATIO, LEAST_RATIO = 2.0, 0.02
-# If leverages are estimated from random vectors, MORE_VECTORS times as many are drawn at the two Cs
-# that may be chosen, and where the bias of the mean score is more than MOST_BIAS standard errors.
-MORE_VECTORS, MOST_BIAS = 4, 0.15
+# If leverages are estimated from random vectors, MORE_VECTORS times as many are drawn at the first
+# N_CORRECTED Cs that may be chosen, and where the bias of the mean score is more than MOST_BIAS
+# standard errors.
+MORE_VECTORS, N_CORRECTED, MOST_BIAS = 4, 2, 0.15
 # The number of groups of random vectors with which the bias of scores is removed.
 N_HALVES = 2
 
@@ -145,7 +146,7 @@ class ScoresOfPath:
         self._is_node = np.zeros(n, dtype=bool)
         # The means of the scores and their standard errors at all ranks, those of the in-sample
         # scores, and the curve of `_interpolated` that is used between leverages.
-        self._steps, self._fitted = np.full((2, n), np.nan), np.full((2, n), np.nan)
+        self._steps, self._fitted = np.full((2, 2, n), np.nan)
         self._curves = np.zeros(n, dtype=np.intp)
         # The best mean log score, and the estimated errors of mean log scores by one Newton step;
         # infinite where there are no exact fits at larger Cs than the best.
@@ -153,11 +154,10 @@ class ScoresOfPath:
         # The units with exact fits at the last C that has any, the changes of their logits by one
         # Newton step, and the errors of their log-probabilities.
         self._carried = np.zeros(0, dtype=np.intp), np.zeros(0), np.zeros((0, 1))
-        # Whether leverages are estimated from random vectors; at which ranks there are more of
-        # them; what these subtract from the means and the standard errors at some ranks; and the
-        # mean squared changes of the logits.
+        # Whether leverages are estimated from random vectors; at which ranks there are more; the
+        # mean squared changes of the logits; and what more vectors change at some ranks.
         self._is_sampled, self._has_more, self._sizes = False, np.zeros(n, bool), np.zeros(n)
-        self._corrections: dict[int, Array] = {}
+        self._corrections = VectorCorrections()
         self._of_fits: dict[int, StepErrors] = {}  # for each rank with leverages
         # The last two arguments of `score`, which are the same at all Cs.
         self._left_out: tuple[Units, Array] | None = None
@@ -174,7 +174,7 @@ class ScoresOfPath:
         self._interpolate()
         final = set[int]()
         while True:
-            means, std_errs = self._corrected()
+            means, std_errs = self._corrections.applied(self._steps, self._has_more, self._sizes)
             self.means[self._order], self.std_errs[self._order] = means, std_errs
             if np.isnan(means).all():
                 return
@@ -188,18 +188,20 @@ class ScoresOfPath:
             self._fill_between()
 
     def _finish(self, ranks: list[int]) -> None:
-        """Repeat the fits at ranks up to the `tol` of the model, and compute their scores.
+        """Repeat the fits at ranks up to the `tol` of the model.
 
-        If leverages are estimated from random vectors, there are more of them.
+        Scores that are not interpolated accurately are then computed from leverages. If these are
+        estimated from random vectors, the first ranks get more of them.
         """
         for rank in ranks:
             self.repeat(int(self._order[rank]))
-        self._score_all(set(ranks))
-        for rank in ranks if self._is_sampled else ():
+        self._score_all(set() if self._is_accurate_between else set(ranks))
+        some = ranks[: N_CORRECTED - len(self._corrections)]
+        for rank in some if self._is_sampled else ():
+            self._score_all({rank})
             held = self._held_out([rank], MORE_VECTORS * self._n_vectors, {rank: False})[rank]
             found = self._found(held, N_GROUPS)
-            with np.errstate(invalid="ignore"):
-                self._corrections[rank] = self._steps[:, rank] - found
+            self._corrections.put(rank, self._steps[:, rank], found)
             self._steps[:, rank], self._has_more[rank] = found, True
 
     def _middles_near(self, best: int) -> set[int]:
@@ -208,33 +210,13 @@ class ScoresOfPath:
         Leverages are computed at the ends of intervals. If they are estimated from random vectors,
         more of them would not show which C is the best.
         """
-        if self._is_sampled:
+        if self._is_accurate_between or self._is_sampled:
             return set()
         known = np.flatnonzero(self._has_leverages & np.isfinite(self._errors))
         at = int(np.searchsorted(known, best))
         ends = known[max(at - 1, 0) : at + 2].tolist()
-        return {(low + high) // 2 for low, high in itertools.pairwise(ends) if high - low > WIDE}
-
-    def _corrected(self) -> tuple[Array, Array]:
-        """Return the scores and their standard errors at all ranks, corrected by more vectors.
-
-        Random vectors have the same noise at all Cs. Their error is about proportional to the
-        squared change of the logits by leaving out a row. At a rank with more vectors, the
-        correction is what they changed. Between two such ranks, their corrections are interpolated
-        linearly, each times the ratio of the mean squared changes. More than
-        `MOST_RATIO` of it is not used, and a ratio below `LEAST_RATIO` counts as zero. The scores
-        that have more vectors anyway are not corrected.
-        """
-        found, place = self._steps.copy(), np.arange(len(self._order))
-        ranks = sorted(self._corrections)
-        for at, share in zip(ranks, np.eye(len(ranks)), strict=True):
-            share = np.interp(place, ranks, share, left=0.0, right=0.0)
-            some, known = (share > 0.0) & ~self._has_more, self._sizes[at]
-            ratio = np.minimum(self._sizes[some] / known, MOST_RATIO) if known > 0.0 else 1.0
-            ratio = np.where(ratio < LEAST_RATIO, 0.0, ratio)
-            with np.errstate(invalid="ignore"):
-                found[:, some] -= share[some] * ratio * self._corrections[at][:, None]
-        return found[0], np.maximum(found[1], 0.0)
+        wide = WIDE_SMALL if self._is_small else WIDE
+        return {(low + high) // 2 for low, high in itertools.pairwise(ends) if high - low > wide}
 
     def _interpolate(self) -> None:
         """Compute scores from leverages at some Cs, and interpolate the scores at the others."""
@@ -248,7 +230,11 @@ class ScoresOfPath:
         )
         start = self._first_rank()
         self._score_all({rank for rank in (*knots, *middles) if rank >= start})
-        self._score_all({*knots, *(middles[:1] if self._is_smooth else EARLY)}, -1)
+        if self._is_smooth:
+            knots = self._knots_below(knots)
+            gaps = list(itertools.pairwise(knots))
+        else:
+            self._score_all({*knots, *EARLY}, -1)
         if not np.isfinite(self._steps[0, knots]).all():
             self._score_all(set(range(last)))  # infinite scores cannot be interpolated
         if self._has_leverages.all():
@@ -276,6 +262,16 @@ class ScoresOfPath:
         stride = max(1, min(STRIDE, (last := len(self._order) - 1) // LEAST_INTERVALS))
         # The last interval is up to half as long or as short again as the others.
         return sorted({*range(0, last - stride // 2, stride), last})
+
+    def _knots_below(self, knots: list[int]) -> list[int]:
+        """Compute scores at knots in descending order; return the knots of large data needed."""
+        for at in range(len(knots) - 1, 0, -1):
+            self._score_all({knots[at]})
+            if not self._is_small and self._is_low([knots[at]]):
+                knots = [0, *knots[at:]]
+                break
+        self._score_all({high // 2 for high in knots[1:2]})
+        return knots
 
     def _first_rank(self) -> int:
         """Return a rank from which on leverages are computed in ascending order.
@@ -344,6 +340,11 @@ class ScoresOfPath:
         return all_coefficients_vary(self.training.problem_terms)
 
     @property
+    def _is_accurate_between(self) -> bool:
+        """Whether interpolated scores are as accurate as those between which they are."""
+        return self._is_smooth
+
+    @property
     def _curve(self) -> Any:
         """The class of the interpolating curves. A cubic spline oscillates near kinks."""
         return CubicSpline if self._is_smooth else PchipInterpolator
@@ -356,10 +357,13 @@ class ScoresOfPath:
         """
         if high - low < 2 or np.isinf(self._errors[high]):
             return False
-        means, std_errs = self._steps
-        best, ends = int(np.nanargmax(means)), [low, high]
+        return not (self._is_smooth and self._is_low([low, high]))
+
+    def _is_low(self, ranks: list[int]) -> bool:
+        """Return whether the scores at all of some ranks are `LOW` errors below the best."""
+        (means, std_errs), best = self._steps, int(np.nanargmax(self._steps[0]))
         limits = means[best] - LOW * np.maximum(std_errs, std_errs[best])
-        return not (self._is_smooth and bool((means[ends] < limits[ends]).all()))
+        return bool((means[ranks] < limits[ranks]).all())
 
     def _score_all(self, ranks: set[int], order: int = 1) -> bool:
         """Compute the scores at those of `ranks` that exist and have no leverages yet.
@@ -382,10 +386,7 @@ class ScoresOfPath:
 
     @property
     def _n_vectors(self) -> int:
-        """The number of random vectors at each C, if leverages are estimated from them.
-
-        The vectors have the same noise at all Cs, and therefore similar errors.
-        """
+        """The number of random vectors, with the same noise at all Cs: similar errors."""
         return few_vectors(self.training.problem.objective.likelihood.n_free)
 
     def _score(self, ranks: list[int]) -> None:

@@ -184,8 +184,9 @@ class SteppedScores(ScoresOfPath):
         is_far = (means < limits) & (np.arange(len(means)) > best)
         return int(np.argmax(is_far)) if is_far.any() else len(means) - 1
 
-    def _middles_near(self, best: int) -> set[int]:
-        return set()
+    @property
+    def _is_accurate_between(self) -> bool:
+        return True
 
 
 def _halves(gaps: list[tuple[int, int]], divided: Array) -> list[tuple[int, int]]:
