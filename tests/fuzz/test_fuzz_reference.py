@@ -11,13 +11,13 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
 from fuzz.bias_reduction import PenalisedLikelihood
-from fuzz.checks import TooMuchWork, limited_calls
+from fuzz.checks import DEVIATIONS, TooMuchWork, limited_calls, rounding_of_lead
 from fuzz.cross_validation import score_change, solved
 from fuzz.examine import examine
 from fuzz.expected import expected_objective
 from fuzz.partial_labels import SetObjective
 from fuzz.problems import KINDS, random_problem
-from fuzz.reference import WIDE, Objective, probabilities
+from fuzz.reference import WIDE, Found, Objective, probabilities
 from skmaxent import MaxentClassifier
 
 
@@ -359,3 +359,24 @@ def test_a_system_is_solved_in_extended_precision():
     H = A @ A.T
     assert solved(H, np.arange(6) + WIDE(1)) is None
     np.testing.assert_allclose((H @ solved(H, H @ x)).astype(float), (H @ x).astype(float))
+
+
+@pytest.mark.parametrize("link", ["sigmoids", "softmax"])
+def test_the_bound_of_a_lead_by_perturbations_of_the_columns(link):
+    """Perturbations of one size and random signs, whose deviation the bound has exactly."""
+    objective, rng, size = ordinary(link), np.random.default_rng(0), 1e-6
+    draws = [(rng.normal(size=(3, 4)), rng.normal(size=3)) for _ in range(2)]
+    points = [
+        Found(W / objective.scale, b - W / objective.scale @ objective.center, 0.0, 0.0)
+        for W, b in draws
+    ]
+
+    def lead(objective):
+        one, other = (objective.value(point.coef, point.intercept) for point in points)
+        return float(one - other)
+
+    signs = rng.choice([-1.0, 1.0], size=(400, *objective.X.shape))
+    changes = [lead(objective.with_columns(objective.X * (1 + size * s))) for s in signs]
+    deviation = np.sqrt(np.mean(np.square(np.array(changes) - lead(objective))))
+    found = rounding_of_lead(objective, *points, size)
+    assert found == pytest.approx(DEVIATIONS * deviation, rel=0.15)
