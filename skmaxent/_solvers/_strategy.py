@@ -247,7 +247,8 @@ def minimise_smooth(
         else:
             outcome = newton_precise(outcome, options, record, watch)
             gap = _certified_gap(problem, outcome, least_bound)
-    if gap > doubtful and is_cheaply_precise(outcome):
+    objective = outcome.point.objective
+    if gap > doubtful and affords_precision(objective) and is_cheap(objective):
         outcome = _checked_in_orthogonal_coordinates(outcome, record, options.tol)
     return _solution(problem, outcome, watch, gap)
 
@@ -274,21 +275,26 @@ def _status_at_end(outcome: Outcome, watch: Watch, gap: float) -> Status:
 
 
 def _checked_in_orthogonal_coordinates(outcome: Outcome, record: Record, tol: float) -> Outcome:
-    """Return the outcome, with status PRECISION if a more accurate distance is above `tol`.
+    """Return the outcome with a more accurate distance, if this is larger and above `tol`.
 
     In the coordinates of the solvers, rounding errors can hide the curvature of nearly collinear
     columns, and with it a part of the distance to the optimum. `orthogonal_distance` shows this
-    part. It also replaces the distance of the last iteration in the record.
+    part. It replaces the distance of the last iteration in the record. The status of a fit that has
+    converged is then PRECISION; a fit that ended at `max_iter` keeps its status.
     """
+    if outcome.status not in (Status.CONVERGED, Status.MAX_ITER) or not outcome.history:
+        return outcome
     objective = outcome.point.objective
     coefficients = outcome.coefficients
     if coefficients is None:
         coefficients = objective.coefficients(outcome.point.theta)
     distance = orthogonal_distance(objective, *coefficients)
-    if not distance > tol:
+    is_converged = outcome.status is Status.CONVERGED
+    if not distance > (tol if is_converged else max(tol, outcome.history[-1].distance)):
         return outcome
     record.correct(distance)
-    return replace(outcome, status=Status.PRECISION, history=record.history)
+    status = Status.PRECISION if is_converged else outcome.status
+    return replace(outcome, status=status, history=record.history)
 
 
 def _certified_gap(problem: Problem, outcome: Outcome, least_bound: float) -> float:
