@@ -188,15 +188,15 @@ class InverseHessian:
         free : FreeCoefficients, optional
             The coordinates at the point, if the caller has computed them.
         is_rough : bool, default=False
-            Whether three digits of leverages are enough. Products over rows and the inverse are
-            then computed in float32 if there are `LEAST_ROUGH` coordinates or more, and if no
-            variance inflation factor exceeds `MOST_INFLATION`.
+            Whether three digits of leverages are enough. Products over rows are then in float32 if
+            there are `LEAST_ROUGH` coordinates or more, and if no variance inflation factor exceeds
+            `MOST_INFLATION`.
         """
         free = FreeCoefficients.at(point, terms) if free is None else free
         total = point.objective.total_weight
         if is_rough and free.size >= LEAST_ROUGH:
             H = penalised_hessian(point, terms, free, np.float32) * total
-            matrix, rank = inverse_and_rank(H, np.float32)
+            matrix, rank = inverse_and_rank(H)
             if (matrix.diagonal() * H.diagonal()).max() <= MOST_INFLATION:
                 return cls(free, matrix, rank, np.float32)
         matrix, rank = inverse_and_rank(penalised_hessian(point, terms, free) * total)
@@ -339,26 +339,25 @@ def cholesky_inverse(A: Array, least_pivot: float) -> Array | None:
     A counts as singular if a pivot, the share of a column that the columns before it do not
     explain, is `least_pivot` or less.
     """
-    if not len(A):  # potri prints a message
+    if not len(A):  # dpotri prints a message
         return A
-    potrf, potri = lapack.get_lapack_funcs(("potrf", "potri"), (A,))
-    L, info = potrf(A, lower=1)
+    L, info = lapack.dpotrf(A, lower=1)
     if info != 0 or np.square(L.diagonal()).min(initial=1.0) <= least_pivot:
         return None
-    V, _ = potri(L, lower=1)
-    return np.asarray(np.tril(V) + np.tril(V, -1).T)  # potri fills the lower triangle only
+    V, _ = lapack.dpotri(L, lower=1)
+    return np.asarray(np.tril(V) + np.tril(V, -1).T)  # dpotri fills the lower triangle only
 
 
-def inverse_and_rank(H: Array, dtype: DTypeLike = np.float64) -> tuple[Array, int]:
+def inverse_and_rank(H: Array) -> tuple[Array, int]:
     """Return the inverse or pseudo-inverse of a semidefinite matrix H (n, n), and the rank of H.
 
     The pseudo-inverse is that of the matrix scaled to a unit diagonal, so that its rank does not
-    depend on the units of the columns. `dtype` is that of the inverse, but not of a pseudo-inverse.
+    depend on the units of the columns.
     """
     size = np.sqrt(np.maximum(H.diagonal(), 0.0))
     scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0.0)
     scaled = H * np.multiply.outer(scale, scale)
-    V, rank = cholesky_inverse(scaled.astype(dtype, copy=False), LEAST_PIVOT), len(H)
+    V, rank = cholesky_inverse(scaled, LEAST_PIVOT), len(H)
     if V is None:
         values, vectors = np.linalg.eigh(scaled)
         kept = values > LEAST_EIGENVALUE * max(float(values[-1]), 0.0)
