@@ -294,7 +294,10 @@ class Objective:
         H = H / size[:, None] / size
         if not np.isfinite(H).all():
             return step[:, :d], np.zeros(R), np.nan
-        values, Q = np.linalg.eigh(H)
+        try:
+            values, Q = np.linalg.eigh(H)
+        except np.linalg.LinAlgError:  # LAPACK's iterations did not converge: nothing is known
+            return step[:, :d], np.zeros(R), np.nan
         q = Q.T @ (G[free] / size)
         # Along eigenvectors without curvature the loss has no slope. If the L1 penalty has one, it
         # falls until a coefficient becomes zero or meets a bound.
