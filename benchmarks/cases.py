@@ -316,6 +316,13 @@ def lasso_wide():
     return _wide(1.0)
 
 
+def lasso_correlated():
+    """1,000 x 150 columns that share five factors, 10 classes, lasso, C = 10."""
+    rng = np.random.default_rng(14)
+    X = 0.5 * rng.normal(size=(1000, 150)) + rng.normal(size=(1000, 5)) @ rng.normal(size=(5, 150))
+    return X, labels(X[:, :10] @ rng.normal(size=(10, 10)), rng), Penalty(10.0, 1.0)
+
+
 def lasso_digits():
     """1,797 x 64, 10 classes, lasso, C = 0.1."""
     return *load_digits(return_X_y=True), Penalty(0.1, 1.0)
@@ -429,6 +436,7 @@ CASES = {
         lasso_text,
         lasso_text_weak,
         lasso_wide,
+        lasso_correlated,
         group_lasso,
         group_lasso_wide,
         elastic_net,
