@@ -79,8 +79,8 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         Factors of the penalty of each feature, or of each class and feature. A dict maps names of
         features to factors; other features have the factor 1. 0 leaves a coefficient unpenalised.
         ``np.inf`` removes it: the coefficient is 0 at every C, `bounds` must include 0, and
-        `prior_coef` must be 0. Factors are not rescaled. The names of features in a Series or
-        DataFrame, here and in `bounds`, are matched.
+        `prior_coef` must be 0. A factor / C above 1e100 counts as 1e100, whose penalty is least up
+        to rounding. Names of features in a Series or DataFrame, here and in `bounds`, are matched.
     prior_coef : array-like, DataFrame or fitted model, default=None
         Coefficients that the ridge part of the penalty shrinks towards instead of zero: an array
         in the shape of `coef_`, a table as `coef_frame` gives, or a fitted linear classifier. Names

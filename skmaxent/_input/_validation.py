@@ -22,6 +22,8 @@ from skmaxent._typing import Array
 # Sample weights below this share of the largest count as zero. They cannot change sums in float64,
 # whose precision is 1e-16, nor the fit; and their reciprocals could overflow in float32.
 NEGLIGIBLE_WEIGHT = 1e-30
+# From rows whose largest offset is above this in absolute value, the largest offset is subtracted.
+LARGE_OFFSET = 1e4
 
 
 def is_no_offset(offset: ArrayLike | None) -> bool:
@@ -35,8 +37,10 @@ def check_offset(
     """Return offsets as an array (n_samples, n_classes), or None if there are none.
 
     For two classes the shape is (n_samples, 1), the offset of the log-odds of the second class.
-    Columns of a frame are matched with the classes by name. Raises ValueError for offsets whose
-    squares overflow in `dtype`, that of X.
+    Columns of a frame are matched with the classes by name. For more classes, a large number that
+    all offsets of a row have in common is subtracted: it changes no probabilities, and would hide
+    digits of the logits. Raises ValueError for offsets whose squares overflow in `dtype`, that of
+    X.
     """
     if is_no_offset(offset):
         return None
@@ -82,6 +86,10 @@ def check_offset(
             f"sums of squares would overflow in {dtype.name}, the dtype of X. Offsets are added to "
             "log-odds: did you forget a logarithm?"
         )
+    if K > 2:
+        top = array.max(axis=1, keepdims=True, initial=-np.inf)
+        if largest > LARGE_OFFSET and (np.abs(top) > LARGE_OFFSET).any():
+            array = array - np.where(np.abs(top) > LARGE_OFFSET, top, 0.0)
     return array.astype(dtype, copy=False)
 
 
