@@ -20,6 +20,7 @@ import numpy as np
 
 from skmaxent._effects._covariance_root import Covariance, root_of
 from skmaxent._effects._student_t import NORMAL, StudentT
+from skmaxent._existence import aliased_columns
 from skmaxent._inference import _covariance
 from skmaxent._inference._bell_mccaffrey import BellMcCaffrey, adjusted_covariance
 from skmaxent._inference._cluster_jackknife import jackknife_covariance
@@ -37,6 +38,10 @@ from skmaxent._storage._block import Block
 from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
+
+
+# Rounding errors hide the information of classes with less than this share of the weights.
+NEGLIGIBLE_SHARE = 1e-10
 
 
 class NoCovariance(ValueError):
@@ -64,6 +69,21 @@ def dependent_columns(
 def advice_to_penalise(is_penalised: bool) -> str:
     """Return how users can penalise features; `is_penalised` tells whether C is finite."""
     return "give them a positive penalty_factor" if is_penalised else "use a finite C"
+
+
+def negligible_classes(classes: Array, shares: Array) -> NoCovariance | None:
+    """Return an error for users if the weights of some classes are negligible, else None.
+
+    `classes` are the labels, and `shares` the shares of the classes in the weights of all rows.
+    """
+    negligible = np.flatnonzero(shares < NEGLIGIBLE_SHARE)
+    if not len(negligible):
+        return None
+    return NoCovariance(
+        f"the coefficients have no covariance: the classes {classes[negligible].tolist()} have a "
+        f"share of {shares[negligible].min():.2g} of the weights of all rows, expected at least "
+        f"{NEGLIGIBLE_SHARE:g}. Give rows of these classes larger weights, or leave them out."
+    )
 
 
 def separated_classes() -> NoCovariance:
@@ -153,6 +173,11 @@ def covariance_at(
     except _covariance.SingularInformation as error:
         if not estimate.is_bias_reduced and are_separated(point, training.problem.terms):
             raise separated_classes() from error
+        if not len(aliased_columns(point.objective).columns):
+            classes = training.classes[training.data.active]
+            negligible = negligible_classes(classes, training.class_shares)
+            if negligible is not None:
+                raise negligible from error
         is_penalised = estimate.settings.is_penalised
         raise dependent_columns(error, estimate.names, is_penalised=is_penalised) from error
     V = found.matrix / training.total_weight

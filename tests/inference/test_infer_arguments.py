@@ -333,3 +333,19 @@ def test_columns_whose_squares_overflow_are_named(features):
     model = MaxentClassifier(C=np.inf).fit(rows, labels)
     with pytest.raises(ValueError, match=r"rescale the columns \['x1'\]"):
         model.infer(rows, labels, features=features)
+
+
+@pytest.mark.parametrize("weight", [1e-12, 1e-20, 1e-29])
+@pytest.mark.parametrize("label", ["a", "b", "c"])
+def test_infer_names_classes_whose_weights_are_negligible(weight, label):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 3))
+    y = np.array(["a", "b", "c"])[(X + rng.gumbel(size=(120, 3))).argmax(axis=1)]
+    weights = np.where(y == label, weight, 1.0)
+    clf = MaxentClassifier(C=np.inf).fit(X, y, sample_weight=weights)
+    try:
+        results = clf.infer(X, y, sample_weight=weights)
+    except ValueError as error:
+        assert f"the classes ['{label}'] have a share of" in str(error)
+    else:
+        assert np.isfinite(results.std_errors).all()

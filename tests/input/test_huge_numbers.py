@@ -1,4 +1,4 @@
-"""Arguments far beyond usual sizes: they are used, and give the results of limits, or are errors."""
+"""Arguments far beyond usual sizes are used, and give the results of limits."""
 
 import numpy as np
 import pytest
