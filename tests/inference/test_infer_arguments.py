@@ -335,6 +335,7 @@ def test_columns_whose_squares_overflow_are_named(features):
         model.infer(rows, labels, features=features)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("weight", [1e-12, 1e-20, 1e-29])
 @pytest.mark.parametrize("label", ["a", "b", "c"])
 def test_infer_names_classes_whose_weights_are_negligible(weight, label):
