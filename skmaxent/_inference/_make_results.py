@@ -21,7 +21,6 @@ from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._feature_subset import UnsolvedSystem, covariance_of_features
 from skmaxent._inference._fit_rows import FitRows
 from skmaxent._inference._notes import (
-    are_separated,
     distance_to_optimum,
     notes_at_optimum,
     notes_of_degenerate_errors,
@@ -42,6 +41,7 @@ from skmaxent._leverage._distance_to_optimum import (
     FAR_FROM_OPTIMUM,
     MARGIN,
     NEGLIGIBLE,
+    are_separated,
     notes_if_far,
     penalised_gradient,
 )

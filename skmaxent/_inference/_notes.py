@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from skmaxent._existence import MINIMUM_EXISTS, Watch
+from skmaxent._existence import MINIMUM_EXISTS
 from skmaxent._leverage._distance_to_optimum import (
+    are_separated,
     largest_distance,
     notes_if_far,
     penalised_gradient,
 )
 from skmaxent._objective._objective import Point
-from skmaxent._objective._penalty import Ridge
 from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
@@ -58,23 +58,6 @@ def notes_at_optimum(
     )
     warn_user(note)
     return (note,)
-
-
-def are_separated(point: Point, terms: PenaltyTerms) -> bool:
-    """Return whether it is proved that some coefficients have no finite estimates.
-
-    Coefficients without a penalty, also if that is so for some classes only, may be separated.
-
-    Parameters
-    ----------
-    point : Point
-        The loss at the coefficients.
-    terms : PenaltyTerms
-        The penalty of the coefficients of standardised columns.
-    """
-    objective = point.objective.with_penalty(Ridge(np.zeros(point.theta.shape[1] - 1)))
-    watch = Watch(objective, *terms.whole_penalty().unbounded_signs if terms.ridge.any() else ())
-    return watch.kind_at_end(point.theta, point.loss, 1.0) is not None
 
 
 def cautions_of_size(n_columns: int, n_obs: float) -> tuple[str, ...]:

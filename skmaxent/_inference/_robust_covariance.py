@@ -29,16 +29,15 @@ from skmaxent._inference._covariance_types import CovarianceKind
 from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._inverse_information import InverseInformation
 from skmaxent._inference._leverage_covariance import POWERS, corrected_score_products
-from skmaxent._inference._notes import are_separated
 from skmaxent._inference._refits import refits
 from skmaxent._leverage import _reference_coding
+from skmaxent._leverage._distance_to_optimum import are_separated
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._objective import Point
 from skmaxent._storage._block import Block
 from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
-
 
 # Rounding errors hide the information of classes with less than this share of the weights.
 NEGLIGIBLE_SHARE = 1e-10

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from skmaxent._existence import Watch
 from skmaxent._leverage import _reference_coding
 from skmaxent._leverage._inverse_hessian import InverseHessian
 from skmaxent._leverage._leverages import Leverages
 from skmaxent._objective._objective import Point
+from skmaxent._objective._penalty import Ridge
 from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
@@ -76,6 +78,23 @@ def notes_if_far(
         "fit that has converged."
     )
     return (f"{found[0].upper()}{found[1:]}: they are not maximum-likelihood estimates.",)
+
+
+def are_separated(point: Point, terms: PenaltyTerms) -> bool:
+    """Return whether it is proved that some coefficients have no finite estimates.
+
+    Coefficients without a penalty, also if that is so for some classes only, may be separated.
+
+    Parameters
+    ----------
+    point : Point
+        The loss at the coefficients.
+    terms : PenaltyTerms
+        The penalty of the coefficients of standardised columns.
+    """
+    objective = point.objective.with_penalty(Ridge(np.zeros(point.theta.shape[1] - 1)))
+    watch = Watch(objective, *terms.whole_penalty().unbounded_signs if terms.ridge.any() else ())
+    return watch.kind_at_end(point.theta, point.loss, 1.0) is not None
 
 
 def distance_of_rows(leverages: Leverages, terms: PenaltyTerms, total: float) -> float:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from skmaxent._input._frames import class_index
 from skmaxent._leverage._distance_to_optimum import (
+    are_separated,
     distance_of_rows,
     largest_distance,
     notes_if_far,
@@ -368,8 +369,8 @@ def _is_sampled(leverages: Leverages | None) -> bool:
 def _warn_of_other_rows(fit: FittedRows, leverages: Leverages, weights: str) -> None:
     """Warn if the coefficients are far from the optimum for these rows.
 
-    The rows are then probably not those of the fit. Rows that the fit itself has just read are not
-    checked; their `fit.gap` is None.
+    If the classes are not separated, the rows are probably not those of the fit. Rows that the fit
+    itself has just read are not checked; their `fit.gap` is None.
     """
     if fit.gap is None:
         return
@@ -378,7 +379,14 @@ def _warn_of_other_rows(fit: FittedRows, leverages: Leverages, weights: str) -> 
     is_frequency = weights == "frequency"
     total = training.total_weight if is_frequency else training.blocks.effective_size
     largest = largest_distance(leverages.point, terms, fit.gap, total)
-    notes_if_far(distance_of_rows(leverages, terms, total), largest, fit.function)
+    distance = distance_of_rows(leverages, terms, total)
+    if distance > largest and are_separated(leverages.point, terms):
+        warn_user(
+            "the classes are separated: some coefficients have no finite estimates, and the "
+            "leverage and the influence of rows mean nothing (see detect_separation)."
+        )
+        return
+    notes_if_far(distance, largest, fit.function)
 
 
 def _with_more_vectors(

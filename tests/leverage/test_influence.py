@@ -1,11 +1,13 @@
 """Residuals and influence of rows against statsmodels' GLM, and against refits without the row."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -176,3 +178,16 @@ def test_standardised_is_true_or_false(standardised):
     _, results = fitted(*simulated(40, 2, 2, 0))
     with pytest.raises(ValueError, match="standardised must be True or False, found"):
         results.dfbetas(standardised=standardised)
+
+
+def test_diagnostics_of_a_separated_fit_say_that_it_is_separated():
+    X, y = np.arange(20.0)[:, None], np.arange(20) > 9
+    with pytest.warns(ConvergenceWarning, match="separated"):
+        clf = MaxentClassifier(C=np.inf).fit(X, y)
+    with pytest.warns(UserWarning, match="separated"):
+        results = clf.infer(X, y)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        results.diagnostics()
+    assert found
+    assert all("the classes are separated" in str(one.message) for one in found)
