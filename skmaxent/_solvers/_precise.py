@@ -299,7 +299,8 @@ class PreciseObjective:
         pivots = np.square(L.diagonal())
         if pivots[diagonal > 0.0].min(initial=1.0) < LEAST_PIVOT and is_cheap(self.objective):
             step = orthogonal_newton_step(self.objective, self.columns, theta, self.strength)
-            if step is not None:
+            # The loss is not negative: a model that promises more than F is wrong at its minimum.
+            if step is not None and 0.5 * step.norm**2 <= state.value:
                 return step.direction, step.norm
         solved, _ = lapack.dpotrs(L, g, lower=True)
         norm = float(np.sqrt(max(float(g @ solved), 0.0)))
