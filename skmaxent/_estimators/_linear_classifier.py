@@ -177,7 +177,9 @@ class LinearClassifier(LinearModel):
         Returns
         -------
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
-            For two classes the logit of ``classes_[1]`` against ``classes_[0]``.
+            For two classes the logit of ``classes_[1]`` against ``classes_[0]``. For more classes,
+            the largest offset of a row is left out if it is above 1e4 in absolute value: the
+            differences of its logits would otherwise be rounded away.
         """
         Z = fitted_model(self).predict("logits", X, offset)
         return Z[:, 0] if Z.shape[1] == 1 else Z
