@@ -36,7 +36,7 @@ from skmaxent._typing import Array
 MAX_STEP_WORK = 2e10
 # With more rows than columns, most rows for each coefficient, and the number that divides the
 # gradient at zero for a weak penalty; with more rows than coefficients, models of the loss are
-# better, and the number grows with the third power of their ratio (measured).
+# better, and the number grows with the fourth power of their ratio (measured).
 MAX_ROWS_SHARE, WEAK_SHARE = 3.0, 3000.0
 # Penalties are strong that exceed the gradient at zero, divided by this number.
 STRONG_SHARE = 10.0
@@ -79,14 +79,17 @@ def suits_smoothing(point: Point, penalty: Penalty) -> bool:
     else:
         if is_grouped or n > MAX_ROWS_SHARE * p or n * width > MAX_ENTRIES:
             return False
-        work, share = n * p**2 // 2 + p**3 // 3, WEAK_SHARE * max(n / p, 1.0) ** 3
+        work, share = n * p**2 // 2 + p**3 // 3, WEAK_SHARE * max(n / p, 1.0) ** 4
     if work > MAX_STEP_WORK:
         return False
     whole = penalty.minimum_norm_subgradient(np.zeros_like(point.theta), point.gradient)
-    is_weak = np.abs(whole) > (share - 1.0) * penalty.l1
     if not few_rows:
-        return bool((is_weak & (penalty.l1 > 0.0))[:, :-1].any())
-    if not is_weak[:, :-1].any():
+        strengths = np.broadcast_to(penalty.l1, whole.shape)[:, :-1]
+        strengths = strengths[strengths > 0.0]
+        if not len(strengths):
+            return False
+        return bool(np.abs(whole).max() > (share - 1.0) * np.median(strengths))
+    if not (np.abs(whole) > (share - 1.0) * penalty.l1)[:, :-1].any():
         return False
     return is_grouped or R > 1 or n <= FEW_ROWS or _concentration(objective) > CORRELATED
 
