@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from skmaxent._input._interchange import names_of_series, refuse_masked
 from skmaxent._objective._terms import PenaltyTerms
@@ -357,6 +357,25 @@ def _placed(coef: Array, classes: Array, positions: Array, columns: Columns) -> 
     rows = np.array([labels.index(label) for label in classes], dtype=np.intp)
     target[np.ix_(rows, positions)] = coef
     return target if columns.n_rows > 1 else target[1:] - target[:1]
+
+
+def refuse_beyond_range(terms: PenaltyTerms, dtype: DTypeLike) -> None:
+    """Raise ValueError for priors, and bounds that exclude zero, which are infinite in `dtype`.
+
+    Coefficients have the dtype of X, `dtype`.
+    """
+    largest = float(np.finfo(dtype).max)
+    beyond = {
+        "prior_coef": None if terms.target is None else np.abs(terms.target),
+        "bounds[0]": None if terms.lower is None else np.where(terms.lower > 0, terms.lower, 0.0),
+        "bounds[1]": None if terms.upper is None else np.where(terms.upper < 0, -terms.upper, 0.0),
+    }
+    for argument, sizes in beyond.items():
+        if sizes is not None and (sizes > largest).any():
+            raise ValueError(
+                f"{argument} has a number of the size {sizes.max():.3g}, above {largest:.3g}, the "
+                f"largest of {np.dtype(dtype).name}, the dtype of X and of the coefficients."
+            )
 
 
 def terms_of(

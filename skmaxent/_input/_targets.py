@@ -245,3 +245,19 @@ def _numbers(y: Array) -> Array:
         raise ValueError(
             f"y has the shape {y.shape} and holds {y.ravel().tolist()[0]!r}; {EXPECTED}."
         ) from error
+
+
+def refuse_lacking(y: Any, classes: Array) -> None:
+    """Raise ValueError if labels y lack one of the classes (n_classes,) of a fit.
+
+    Nothing is raised for other labels that are not among the classes.
+    """
+    if is_table(y):
+        return
+    found = observe(y, None).classes
+    lacking = classes[~np.isin(classes, found)]
+    if len(lacking) and np.isin(found, classes).all():
+        raise ValueError(
+            f"y must have the labels of the fit, found none of {lacking.tolist()}: expected the "
+            "rows of the fit."
+        )

@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skmaxent._existence import MOST_COLUMNS, Aliased, aliased_columns
+from skmaxent._input._penalty_terms import refuse_beyond_range
 from skmaxent._input._settings import Settings
 from skmaxent._input._training_data import TrainingData
 from skmaxent._model._prediction import absent_logit
@@ -121,6 +122,7 @@ class TrainingProblem:
                 fit_intercept=fit_intercept,
                 keep_columns=keep_columns,
             )
+            refuse_beyond_range(terms, blocks.dtype)
             lasso, problem_terms = None, columns.terms(terms)
             if settings.standardize:
                 deviations, of_data = columns.deviations(moments)

@@ -114,6 +114,8 @@ def probabilities_and_shares(
         # A list of times would become objects, which are not equal to the labels.
         classes = np.asarray(names) if is_time else np.array(list(names))
     P = np.asarray(y_prob, dtype=float)
+    if not P.size:
+        raise ValueError(f"y_prob must have rows and columns, found the shape {P.shape}.")
     if P.ndim != 2 or not ((P >= 0.0) & (P <= 1.0)).all():
         raise ValueError(
             f"y_prob must hold probabilities of shape (n_samples, n_classes), found {P.shape} with "

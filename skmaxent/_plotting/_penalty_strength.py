@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._inference_kinds import check_offset_given
+from skmaxent._input import _targets
 from skmaxent._input._arguments import check_count, check_type
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import native
@@ -94,10 +97,10 @@ class PathDisplay:
 
         Parameters
         ----------
-        estimator : MaxentClassifier or MaxentClassifierCV
+        estimator : MaxentClassifier, MaxentClassifierCV, or Pipeline that ends in one
             A fitted estimator.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows of the fit.
+            The rows of the fit, for a pipeline before its transformers.
         y : array-like of shape (n_samples,), or table of shape (n_samples, n_classes)
             Class labels, or counts or shares of the classes.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -128,17 +131,22 @@ class PathDisplay:
         TypeError
             If the estimator is neither a MaxentClassifier nor a MaxentClassifierCV.
         ValueError
-            If X has other columns than the fit, or y other labels, if the fit had an offset and
-            none is given, if `class_label` is not a class, or if no C of the path is finite.
+            If X has other columns than the fit, or y other labels, or fewer, if the fit had an
+            offset and none is given, if `class_label` is not a class, or if no C of the path is
+            finite.
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         """
+        transformers = None
+        if isinstance(estimator, Pipeline):
+            transformers, estimator = estimator[:-1] if len(estimator) > 1 else None, estimator[-1]
         is_cross_validated = isinstance(estimator, MaxentClassifierCV)
         if not is_cross_validated:
             what = "a MaxentClassifier or a MaxentClassifierCV"
             check_type("estimator", estimator, MaxentClassifier, what)
         check_is_fitted(estimator)
         columns = FittedColumns.of(estimator)
+        X = X if transformers is None else transformers.transform(X)
         columns.check_names(native(X, "X"))
         columns.check_number(FittedColumns.of_data(X, "PathDisplay").n_features)
         check_offset_given(estimator, offset, "PathDisplay.from_estimator")
@@ -150,7 +158,9 @@ class PathDisplay:
             C, _ = resolve_penalty(estimator.penalty, estimator.C, estimator.l1_ratio)
             model = MaxentClassifier(**estimator.get_params(deep=False))
         grid = PenaltyGrid.of(DEFAULT_N_CS if Cs is None else Cs)
+        _targets.refuse_lacking(y, np.asarray(estimator.classes_))
         path = fit_path(model, X, y, grid, sample_weight, offset, estimator.classes_)
+        path = replace(path, feature_names=columns.named(transformers))
         alpha = getattr(estimator, "alpha", None)
         if alpha is not None:
             C = float(alphas_of(np.array(alpha), path.total_weight))

@@ -274,6 +274,11 @@ def _grid(variables: Variables, names: list[str], given: DataGrid, n_points: int
         if not variables.is_numeric(name):
             values[name] = list(variables.levels[name])
             continue
+        if not has_numbers(data[name]):
+            raise ValueError(
+                f"{name!r} has no numbers and is no predictor of the fit; expected a variable of "
+                "the formula or transformer."
+            )
         known = data[name].astype(float).dropna()
         if position == 0:
             values[name] = np.linspace(known.min(), known.max(), n_points)

@@ -85,3 +85,21 @@ def test_prior_coefficients_and_bounds_whose_squares_overflow(size, labels):
     wide = MaxentClassifier(bounds=(-abs(size), abs(size)), tol=1e-9).fit(X, labels)
     plain = MaxentClassifier(tol=1e-9).fit(X, labels)
     np.testing.assert_allclose(wide.coef_, plain.coef_, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("prior_coef", np.full((3, 3), 1e39)),
+        ("bounds", (1e39, None)),
+        ("bounds", (None, -1e39)),
+    ],
+)
+def test_coefficients_that_float32_does_not_have_are_refused(argument, value):
+    # They were clipped to 3.4e38, which is below the lower bound.
+    clf = MaxentClassifier(**{argument: value})
+    with pytest.raises(ValueError, match=argument + ".*float32"):
+        clf.fit(X.astype(np.float32), Y)
+    wide = MaxentClassifier(bounds=(-1e39, 1e39), tol=1e-6).fit(X.astype(np.float32), Y)
+    plain = MaxentClassifier(tol=1e-6).fit(X.astype(np.float32), Y)
+    np.testing.assert_allclose(wide.coef_, plain.coef_, atol=1e-4)

@@ -286,3 +286,30 @@ def test_missing_values_of_the_drawn_variables():
         assert [text.get_text() for text in display.axes_[1].get_xticklabels()][:2] == ["x", "y"]
         if kind == "lines":
             np.testing.assert_allclose(drawn(display.artists_[1][0], 1)[:, 0], [0.3, 0.4, 0.5])
+
+
+def test_a_path_of_a_pipeline_is_that_of_the_transformed_columns():
+    rows = pd.DataFrame(RNG.normal(size=(60, 3)), columns=["a", "b", "c"])
+    labels = np.array(["l", "m", "n"])[RNG.integers(0, 3, 60)]
+    pipe = make_pipeline(SimpleImputer(), MaxentClassifier(l1_ratio=1.0)).fit(rows, labels)
+    found = PathDisplay.from_estimator(pipe, rows, labels, Cs=7).path
+    expected = maxent_path(rows, labels, Cs=7, l1_ratio=1.0)
+    np.testing.assert_allclose(found.coefs, expected.coefs, atol=1e-12)
+    assert list(found.feature_names) == ["a", "b", "c"]
+
+
+def test_rows_that_cannot_be_drawn_are_refused():
+    rows = pd.DataFrame(RNG.normal(size=(60, 2)), columns=["a", "b"])
+    labels = np.array(["l", "m", "n"])[np.arange(60) % 3]
+    clf = MaxentClassifier(C=np.inf).fit(rows, labels)
+    lasso = MaxentClassifier(l1_ratio=1.0).fit(rows, labels)
+    some = labels != "n"
+    with pytest.raises(ValueError, match=r"none of \['n'\]"):
+        PathDisplay.from_estimator(lasso, rows[some], labels[some])
+    with pytest.raises(ValueError, match="must have rows"):
+        ClassCalibrationDisplay.from_predictions([], np.empty((0, 3)), classes=["l", "m", "n"])
+    with pytest.raises(ValueError, match="must have rows"):
+        expected_calibration_error([], np.empty((0, 3)), classes=["l", "m", "n"])
+    results = infer(clf, rows.assign(y=labels)[["a", "b"]], labels)
+    with pytest.raises(ValueError, match="variable is 'y'"):
+        PredictionsDisplay.from_results(results, "y")
