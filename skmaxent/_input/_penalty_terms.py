@@ -360,13 +360,12 @@ def _placed(coef: Array, classes: Array, positions: Array, columns: Columns) -> 
 
 
 def refuse_beyond_range(terms: PenaltyTerms, dtype: DTypeLike) -> None:
-    """Raise ValueError for priors, and bounds that exclude zero, which are infinite in `dtype`.
+    """Raise ValueError for bounds that exclude zero and are infinite in `dtype`.
 
     Coefficients have the dtype of X, `dtype`.
     """
     largest = float(np.finfo(dtype).max)
     beyond = {
-        "prior_coef": None if terms.target is None else np.abs(terms.target),
         "bounds[0]": None if terms.lower is None else np.where(terms.lower > 0, terms.lower, 0.0),
         "bounds[1]": None if terms.upper is None else np.where(terms.upper < 0, -terms.upper, 0.0),
     }

@@ -27,6 +27,8 @@ from skmaxent._typing import Array
 # A column is treated as a linear combination of others if its distance from their span is below
 # this share of its length. Rounding of X leaves fewer than three correct digits of such a distance.
 LEAST_DISTANCE = 1e-13
+# Newton steps leave out columns that `fit` names as linear combinations of others.
+LEAST_STEP_DISTANCE = 1e-11
 
 
 def orthogonal_distance(objective: MultinomialObjective, coef: Array, intercept: Array) -> float:
@@ -45,7 +47,12 @@ def orthogonal_distance(objective: MultinomialObjective, coef: Array, intercept:
     Z += 0.0 if rows.offset is None else rows.offset.T.astype(np.float64)
     theta = np.column_stack([coef * objective.scale, np.zeros(len(coef))])
     found = orthogonal_newton_step(
-        objective, objective.standardisation, theta, objective.penalty.strength, Z
+        objective,
+        objective.standardisation,
+        theta,
+        objective.penalty.strength,
+        Z,
+        least_distance=LEAST_DISTANCE,
     )
     return np.nan if found is None else found.distance
 
@@ -64,6 +71,8 @@ def orthogonal_newton_step(
     theta: Array,
     strength: Array,
     Z: Array | None = None,
+    *,
+    least_distance: float = LEAST_STEP_DISTANCE,
 ) -> OrthogonalStep | None:
     """Return the Newton step from θ, or None if it cannot be computed.
 
@@ -78,6 +87,9 @@ def orthogonal_newton_step(
         The strengths of the ridge for θ.
     Z : ndarray of shape (R, n), optional
         The logits of the n rows; the default is to compute them from θ.
+    least_distance : float, default=LEAST_STEP_DISTANCE
+        Columns are left out that are nearer than this to the span of others, as a share of their
+        length.
     """
     likelihood = objective.likelihood
     rows = objective.blocks.whole()
@@ -102,7 +114,7 @@ def orthogonal_newton_step(
     if not (np.isfinite(stacked).all() and size.all() and len(size)):
         return None
     Q, R, order = qr(stacked / size, mode="economic", pivoting=True)
-    rank = int(np.count_nonzero(np.abs(R.diagonal()) > LEAST_DISTANCE))
+    rank = int(np.count_nonzero(np.abs(R.diagonal()) > least_distance))
     # `orthogonal` (rank, rows) are combinations of the columns of X, such that the weighted rows
     # together with `ridge_rows` have orthonormal columns.
     R = R[:rank, :rank]

@@ -90,7 +90,6 @@ def test_prior_coefficients_and_bounds_whose_squares_overflow(size, labels):
 @pytest.mark.parametrize(
     ("argument", "value"),
     [
-        ("prior_coef", np.full((3, 3), 1e39)),
         ("bounds", (1e39, None)),
         ("bounds", (None, -1e39)),
     ],
