@@ -4,7 +4,6 @@ The truth is the fit to well conditioned columns with the same span: one column,
 from the other, computed in extended precision.
 """
 
-import re
 import warnings
 
 import numpy as np
