@@ -8,6 +8,7 @@ and F* the infimum of F.
 from __future__ import annotations
 
 import copy
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -80,9 +81,6 @@ class Watch:
         self._confirms = confirms
         self._scales: ColumnScales | None = None
         self._aliased: Aliased | None = None
-        # The problem over differences of columns, computed once if columns are nearly collinear.
-        self._differences: Differences | None = None
-        self._has_differences: bool | None = None
         # Without penalty and bounds, columns that depend linearly on others can be left out.
         self._has_signs = low is not None
         self._is_free = low is None and not objective.penalty.strength.any()
@@ -272,16 +270,14 @@ class Watch:
             self._cone = Cone.of(self._objective, varying, None, None)
         return self._aliased
 
-    @property
+    @cached_property
     def _over_differences(self) -> Differences | None:
         """The problem over differences of nearly collinear columns; None if there are no such."""
-        if self._has_differences is None:
-            self._has_differences = True
-            if not has_columns_apart(self._objective, self._cone):
-                if self._is_free:
-                    self._without_aliased()
-                self._differences = Differences.of(self._objective, self._cone)
-        return self._differences
+        if has_columns_apart(self._objective, self._cone):
+            return None
+        if self._is_free:
+            self._without_aliased()
+        return Differences.of(self._objective, self._cone)
 
     def _is_proved(self, theta: Array, step: Array, *, expects_overlap: bool = False) -> bool:
         """Search for directions of recession; return whether one has been found so far.
