@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from skmaxent._existence import largest_range_of_logits
@@ -59,6 +61,21 @@ def is_tiny(objective: MultinomialObjective, step: Array) -> bool:
     sizes = np.abs(step).max(axis=0)
     bound = sizes[-1] + sizes[:-1].sum() * np.sqrt(sums.total / sums.least)
     return bool(2.0 * bound <= SETTLED)
+
+
+def share_left(change: float) -> float:
+    """Return a bound on the length of the Newton step at the end of another, as a share of it.
+
+    The first step, proximal or not, changes no difference of two logits of a row by more than
+    `change`, δ. The curvature along the step then stays within factors of exp(±δ) (Bach 2010,
+    Electron. J. Stat. 4, 384-414). In the norm of the inverse Hessian at the start, the gradient at
+    the end is thus at most (exp(δ) - 1 - δ)/δ times as long as the step; in that of the end, it is
+    at most exp(δ/2) times longer than this. The length of an earlier step gives no such bound,
+    because the penalty, which the model of a step contains exactly, may have made it long.
+    """
+    if not change > 0.0:
+        return 0.0
+    return (math.expm1(change) - change) / change * math.exp(0.5 * change)
 
 
 def logit_changes(Z: Array, D: Array, is_coupled: bool) -> Array:

@@ -172,11 +172,13 @@ class SmallProblem:
 
         It uses the columns that are kept here.
         """
-        if is_tiny(self._objective, step):
-            return True
-        Z = self._logits(theta)
-        change = logit_changes(Z, step @ self._rows.columns, self._likelihood.is_coupled)
-        return bool((change[self._rows.weights > 0.0] <= SETTLED).all())
+        return is_tiny(self._objective, step) or self.largest_change(theta, step) <= SETTLED
+
+    def largest_change(self, theta: Array, step: Array) -> float:
+        """Return the largest of the `logit_changes` of the rows with weight, for a step at θ."""
+        D = step @ self._rows.columns
+        change = logit_changes(self._logits(theta), D, self._likelihood.is_coupled)
+        return float(np.where(self._rows.weights > 0.0, change, 0.0).max())
 
     def all_logits_hessian(self, P: Array) -> Array:
         """Return the Hessian of the loss with respect to θ for probabilities P (R, n).

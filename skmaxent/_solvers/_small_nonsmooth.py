@@ -18,13 +18,11 @@ from skmaxent._objective._penalty import Penalty
 from skmaxent._solvers._active_set import FlatPenalty, PivotSearch, max_pivots
 from skmaxent._solvers._model_minimum import SMALL_MODEL
 from skmaxent._solvers._record import Outcome, Record
+from skmaxent._solvers._settled import SETTLED, share_left
 from skmaxent._solvers._small import SmallEvaluation, SmallProblem, is_small, rounding_of
 from skmaxent._solvers._solution import Options, Status, root_size
 from skmaxent._typing import Array
 
-# If the distances before two successive steps are d and e, quadratic convergence makes the next one
-# e²/d. This margin times that is the estimate of the distance at the end of the second step.
-QUADRATIC_MARGIN = 10.0
 # The least share of a step that is tried, and the share of the predicted decrease that suffices.
 # If no share of the step suffices, the general solver continues, which adds damping.
 LEAST_SHARE, ENOUGH = 1.0 / 64.0, 0.1
@@ -160,19 +158,19 @@ def newton_small_nonsmooth(
     """
     problem = _SmallNonsmooth(objective, penalty)
     effective_size, shape = objective.blocks.effective_size, theta.shape
-    here, before = problem.at(theta.ravel()), 0.0
+    here = problem.at(theta.ravel())
     while True:
         root_n = root_size(effective_size, here.value)
         end, decrease = problem.step(here)
         distance = root_n * math.sqrt(2.0 * decrease)
         step = end - here.W
         status = Status.MAX_ITER
-        # See QUADRATIC_MARGIN. Where distances do not fall, there is no such estimate.
-        squared = QUADRATIC_MARGIN * distance**2 / before if distance < before else distance
-        is_near = min(distance, squared) <= options.tol
-        if is_near and problem.loss.is_settled(here.W.reshape(shape), step.reshape(shape)):
-            # The end of the step is nearer still, and costs less than a certificate without it.
-            distance = min(distance, squared)
+        left = np.inf
+        if distance <= CLOSE_TO_OPTIMUM:
+            change = problem.loss.largest_change(here.W.reshape(shape), step.reshape(shape))
+            left = distance * share_left(change) if change <= SETTLED else np.inf
+        if left <= options.tol:
+            distance = left
             there = problem.at(end) if step.any() else here
             if there.value <= here.value + problem.rounding(there):
                 here, status = there, Status.CONVERGED
@@ -189,6 +187,6 @@ def newton_small_nonsmooth(
         found = problem.line_search(here, step, decrease)
         if found is None:
             break
-        here, before = found, distance
+        here = found
     theta = np.asfortranarray(penalty.recentre(here.W.reshape(shape)))
     return Outcome(problem.loss.point(theta, here.state), here.value, status, record.history)

@@ -180,3 +180,24 @@ def test_guesses_of_signs_find_most_minima_of_correlated_features():
     at_zero = np.maximum(np.abs(gradient) - l1, 0.0)
     violation = np.where(ends != 0.0, np.abs(gradient + l1 * np.sign(ends)), at_zero)
     assert violation[is_found].max() < 1e-7
+
+
+def test_a_ridge_towards_far_coefficients_hides_no_distance():
+    """The first step is long for the ridge alone, and says nothing about the next steps."""
+    rng = np.random.default_rng(7)
+    scales, prior, C = np.array([1e-3, 5e-3, 200.0]), np.array([3000.0, 70.0, 0.0]), 0.05
+    X = rng.uniform(-1.0, 1.0, size=(60, 3)) * scales
+    y = (rng.random(60) < 1.0 / (1.0 + np.exp(-(X / scales).sum(axis=1)))).astype(int)
+    model = MaxentClassifier(C=C, l1_ratio=0.9, prior_coef=prior[None]).fit(X, y)
+    # The distance in standard errors is the length of the Newton step of the coefficients that are
+    # not zero.
+    w = np.append(model.coef_[0], model.intercept_)
+    columns = np.column_stack([X, np.ones(60)])
+    p = 1.0 / (1.0 + np.exp(-columns @ w))
+    ridge, l1 = np.append(np.full(3, 0.1 / C), 0.0), np.append(np.full(3, 0.9 / C), 0.0)
+    gradient = columns.T @ (p - y) + ridge * (w - np.append(prior, 0.0)) + l1 * np.sign(w)
+    hessian = (columns.T * (p * (1.0 - p))) @ columns + np.diag(ridge)
+    free = np.flatnonzero(w)
+    assert (np.abs(gradient) <= l1)[w == 0.0].all()
+    step = np.linalg.solve(hessian[np.ix_(free, free)], gradient[free])
+    assert np.sqrt(gradient[free] @ step) < model.tol
