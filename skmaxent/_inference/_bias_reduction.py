@@ -12,18 +12,23 @@ intercept included. θ has the shape (n_logits, n_features + 1); scores and step
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from skmaxent._existence import aliased_columns
 from skmaxent._inference import _covariance
+from skmaxent._inference._orthogonal_columns import over_orthogonal_columns
 from skmaxent._leverage import _reference_coding
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import Point
 from skmaxent._objective._terms import ridge_terms
 from skmaxent._solvers import Options, Outcome, Problem, Record, Solution, Status, minimise
 from skmaxent._storage._arrays import EPS, empty
+from skmaxent._storage._combined_columns import CombinedColumns
+from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
 # Largest number of times that a step is halved. A share of 2^-30 of a step is below the accuracy
@@ -50,8 +55,10 @@ ROWS_PER_COEFFICIENT = 10.0
 JOINED = 0.1
 # Number of Fisher scoring steps after which BFGS updates the inverse information.
 SCORING_STEPS = 10
-# Maxima whose penalised log-likelihoods differ by no more than this, in nats, are the same.
-SAME = 1e-6
+# Maxima whose penalised log-likelihoods differ by no more than this, in nats, are the same. So are
+# those nearer to each other than `SAME_PLACE` standard errors: rounding of the determinant of the
+# information may make the log-likelihoods differ by more.
+SAME, SAME_PLACE = 1e-6, 0.1
 
 
 def bias_reduced(problem: Problem, options: Options, scale: float) -> Solution:
@@ -131,12 +138,21 @@ class _Maxima:
             return
         gain = self._n_rows * (self.best.value - found.value)
         # Rounding may keep a search from its maximum; another may come nearer to the same one.
-        is_nearer = self.best.status is Status.PRECISION and found.distance < self.best.distance
-        if gain > SAME or (is_nearer and gain >= -SAME):
+        is_rounded = Status.PRECISION in (self.best.status, found.status)
+        is_same = abs(gain) <= SAME or (is_rounded and self._are_in_one_place(found))
+        is_better = found.distance < self.best.distance if is_same and is_rounded else gain > SAME
+        if is_better:
             self.best, found = found, self.best
         tol = self._options.tol
-        if abs(gain) > SAME + _largest_gain(found, tol) + _largest_gain(self.best, tol):
+        if not is_same and abs(gain) > SAME + _largest_gain(found, tol) + _largest_gain(self.best, tol):
             self._others.append(found)
+
+    def _are_in_one_place(self, found: Solution) -> bool:
+        """Return whether a search ended within `SAME_PLACE` of the best end so far."""
+        point = self.best.point
+        step = np.asfortranarray(found.point.theta - point.theta)
+        square = self._n_rows * inner(step, point.hessian_product(step))
+        return square <= SAME_PLACE**2
 
     def search_from_weak_prior(self, theta: Array, scale: float) -> None:
         """Search from a maximum of the likelihood times the power `WEAK_EXPONENT` of the prior.
@@ -190,9 +206,15 @@ class _Ascents:
 
     def __init__(self, problem: Problem, tol: float, scale: float) -> None:
         # In float32 the score would have too few digits for `tol` if columns are far from zero or
-        # nearly dependent.
-        objective = problem.objective.in_float64()
+        # nearly dependent. In float64 the determinant of the information has too few if columns are
+        # nearly dependent, so that the coefficients are then those of orthogonal columns.
+        self._given = problem.objective.in_float64()
+        objective = over_orthogonal_columns(self._given)
         self.problem, self._objective, self._tol = problem, objective, tol
+        columns = objective.standardisation
+        self._columns = columns if isinstance(columns, CombinedColumns) else None
+        if self._columns is not None and len(aliased := aliased_columns(self._given).columns):
+            raise _covariance.SingularInformation(aliased)
         self._total = scale * objective.total_weight
         self._width = objective.blocks.n_features + objective.fit_intercept
         # Constant columns have no coefficients, because intercepts stand for them.
@@ -203,6 +225,24 @@ class _Ascents:
         self.n_coefficients = objective.likelihood.n_free * int(self._free.sum())
         # Each maximum found, and the points of its search, (n_points, n_logits, n_features + 1).
         self._known: list[tuple[Solution, Array]] = []
+
+    def _inside(self, theta: Array) -> Array:
+        """Return the coefficients of the columns of the search for those of the problem."""
+        columns = self._columns
+        return theta if columns is None else np.asfortranarray(theta @ columns.inverse)
+
+    def _outside(self, theta: Array) -> Array:
+        """Return the coefficients of the columns of the problem for those of the search."""
+        columns = self._columns
+        return theta if columns is None else np.asfortranarray(theta @ columns.combinations)
+
+    @functools.cached_property
+    def _log_volume(self) -> float:
+        """What log |I|/2 for the columns of the problem exceeds that for those of the search by."""
+        if self._columns is None:
+            return 0.0
+        sizes = np.abs(self._columns.inverse.diagonal()[: self._width])
+        return self._objective.likelihood.n_free * float(np.log(sizes).sum())
 
     def maximum(self, theta: Array, options: Options, *, is_steepest: bool = False) -> Solution:
         """Return the end of the search that starts from θ, (n_logits, n_features + 1).
@@ -215,7 +255,7 @@ class _Ascents:
         """
         objective = self._objective
         points = []
-        state = self._at(theta)
+        state = self._at(self._inside(theta))
         record = Record(options)
         status = Status.MAX_ITER
         inverse = None if is_steepest else state.V
@@ -226,7 +266,11 @@ class _Ascents:
             if distance <= self._tol:
                 status = Status.CONVERGED
             status = record.add(
-                objective.counter, point.theta, value / self._total, distance, status
+                objective.counter,
+                self._outside(point.theta),
+                value / self._total,
+                distance,
+                status,
             )
             if status is not Status.MAX_ITER or record.is_full:
                 break
@@ -247,6 +291,8 @@ class _Ascents:
             change = state.score - found.score
             inverse = _updated(inverse, t * step, change, found.V) if is_slow else found.V
             state = found
+        if self._columns is not None:
+            point = self._given.at(self._outside(point.theta))
         outcome = Outcome(point, value / self._total, status, record.history)
         solution = self.problem.solution(outcome, float("nan"))
         if distance <= max(self._tol, AT_MAXIMUM):
@@ -255,6 +301,7 @@ class _Ascents:
 
     def joins_at_once(self, theta: Array) -> bool:
         """Whether a Fisher scoring step from θ leads to a point of an earlier search."""
+        theta = self._inside(theta)
         try:
             state = self._at(theta)
         except _covariance.SingularInformation:
@@ -262,9 +309,13 @@ class _Ascents:
         return self._joined_maximum(theta, state.V @ state.score) is not None
 
     def _at(self, theta: Array) -> _State:
-        """Return the penalised likelihood with its derivatives at θ, (n_logits, n_features + 1)."""
+        """Return the penalised likelihood with its derivatives at θ, (n_logits, n_features + 1).
+
+        θ and derivatives are those of the columns of the search.
+        """
         point = self._objective.at(theta)
-        return _State(point, *penalised_likelihood(point, self._total, self._width, self._free))
+        value, V, score = penalised_likelihood(point, self._total, self._width, self._free)
+        return _State(point, value - self._log_volume, V, score)
 
     def _line_search(self, state: _State, step: Array) -> tuple[_State | None, float]:
         """Return the state after a share of the step, and this share: 1, 1/2, 1/4, ...

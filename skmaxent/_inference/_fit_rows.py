@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from skmaxent._inference import _covariance
 from skmaxent._inference._bias_reduction import penalised_likelihood
+from skmaxent._inference._orthogonal_columns import at_orthogonal_columns
 from skmaxent._inference._constrained_minimum import (
     ConstrainedMinimum,
     NegativeLogLikelihood,
@@ -186,7 +187,7 @@ class FitRows:
 
         It is the length of a step of Fisher scoring.
         """
-        point = self._training.loss_at(self._coef, self._intercept)
+        point = at_orthogonal_columns(self._training.loss_at(self._coef, self._intercept))
         _, V, score = penalised_likelihood(point, self._total, self.width)
         return float(np.sqrt(max(float(score @ V @ score), 0.0)))
 

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from skmaxent._existence import DEPENDENT_DISTANCE, MOST_COLUMNS, are_apart, qr_factor
-from skmaxent._objective._objective import MultinomialObjective
+from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._storage._combined_columns import CombinedColumns
 from skmaxent._typing import Array
 
@@ -28,13 +28,25 @@ def over_orthogonal_columns(objective: MultinomialObjective) -> MultinomialObjec
     return objective if columns is None else objective.with_standardisation(columns)
 
 
+def at_orthogonal_columns(point: Point) -> Point:
+    """Return a point as one of the objective that `over_orthogonal_columns` returns."""
+    objective = over_orthogonal_columns(point.objective)
+    if objective is point.objective:
+        return point
+    columns = objective.standardisation
+    assert isinstance(columns, CombinedColumns)
+    return objective.at(np.asfortranarray(point.theta @ columns.inverse))
+
+
 def _orthogonal_columns(objective: MultinomialObjective) -> CombinedColumns | None:
     """Return orthogonal combinations of the columns, or None; see `over_orthogonal_columns`."""
     d, columns = objective.blocks.n_features, objective.standardisation
     if isinstance(columns, CombinedColumns) or d > MOST_COLUMNS or are_apart(objective):
         return None
-    # The intercept comes first, so that it stays a column of ones.
-    order = np.append([d] if objective.fit_intercept else [], np.arange(d)).astype(np.intp)
+    # The intercept comes first, so that it stays a column of ones. Constant columns stay out of the
+    # combinations, because their coefficients do not count.
+    kept = np.flatnonzero(columns.is_free[:-1])
+    order = np.append([d] if objective.fit_intercept else [], kept).astype(np.intp)
     n, own = len(order), np.ix_(order, order)
     R = np.asarray(np.linalg.qr(qr_factor(objective)[:, order], mode="r"))
     if len(R) < n or not _are_independent(R):

@@ -1,6 +1,7 @@
 """Penalised likelihoods of bias_reduction with one maximum, and with two."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 
 from skmaxent import MaxentClassifier
+from skmaxent._inference import _bias_reduction
+from skmaxent._solvers import Status
 
 # Found by a search over small data for which brute force finds two maxima: the first are those
 # where the maximum that is nearer to zero is the lower one.
@@ -83,3 +86,32 @@ def test_float32_columns_far_from_zero_have_the_maximum_of_float64():
     ]
     errors = fits[1].infer(X.astype(float), y, reference="symmetric").std_errors
     assert (np.abs(fits[0].coef_ - fits[1].coef_) < 1e-4 * errors).all()
+
+
+def test_of_two_ends_at_one_maximum_the_nearer_is_taken(monkeypatch):
+    """Rounding of the determinant may make the end that rounding stopped look higher."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 2)), rng.integers(2, size=40)
+    expected = MaxentClassifier(C=np.inf, bias_reduction="mean").fit(X, y)
+    maximum, n_calls = _bias_reduction._Ascents.maximum, iter(range(100))
+
+    def rounded_first(ascents, *arguments, **options):
+        found = maximum(ascents, *arguments, **options)
+        if next(n_calls):
+            return found
+        theta = np.asfortranarray(found.point.theta + 1e-3)
+        return replace(
+            found,
+            coef=found.coef + 1e-3,
+            value=found.value - 1e-6,
+            distance=2e-3,
+            status=Status.PRECISION,
+            point=found.point.objective.at(theta),
+        )
+
+    monkeypatch.setattr(_bias_reduction._Ascents, "maximum", rounded_first)
+    monkeypatch.setattr(_bias_reduction._Ascents, "joins_at_once", lambda *_: False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = MaxentClassifier(C=np.inf, bias_reduction="mean").fit(X, y)
+    np.testing.assert_allclose(found.coef_, expected.coef_, atol=1e-5)

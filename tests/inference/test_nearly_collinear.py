@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.base import clone
 
 from skmaxent import MaxentClassifier, SurveyDesign
 
@@ -259,3 +260,36 @@ def test_columns_that_an_outlier_makes_collinear(seed, cov_type):
         W = scores.T @ scores
     errors = clf.infer(X, y, cov_type=cov_type).std_errors.ravel()
     np.testing.assert_allclose(errors, np.sqrt(W.diagonal()).astype(float), rtol=1e-5)
+
+
+@pytest.mark.parametrize("distance", [1e-5, 1e-6, 1e-7])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("has_constant", [False, True])
+def test_bias_reduction_does_not_depend_on_the_coordinates(distance, n_classes, has_constant):
+    """Jeffreys' prior is invariant: combinations of columns have the same maximum.
+
+    Columns at a relative distance of 1e-6 counted as linear combinations of each other.
+    """
+    rng = np.random.default_rng(n_classes)
+    x, z = rng.normal(size=(2, 60))
+    y = rng.integers(n_classes, size=60)
+    near, apart = np.column_stack([x, x + distance * z]), np.column_stack([x, z])
+    model = MaxentClassifier(C=np.inf, bias_reduction="jeffreys", tol=1e-6)
+    expected = clone(model).fit(apart, y)
+    truth = expected.infer(apart, y)
+    given = np.column_stack([near, np.ones(60)]) if has_constant else near
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = clone(model).fit(given, y)
+    np.testing.assert_allclose(
+        found.predict_log_proba(given), expected.predict_log_proba(apart), atol=1e-6
+    )
+    if not has_constant:
+        results = found.infer(near, y)
+        for name in ("coef", "std_errors"):
+            ours, theirs = getattr(results, name), getattr(truth, name)
+            np.testing.assert_allclose(
+                np.asarray(ours)[..., 1] * distance, np.asarray(theirs)[..., 1], rtol=1e-4
+            )
+        statistics = [one.likelihood_ratio_test().iloc[1, 0] for one in (results, truth)]
+        np.testing.assert_allclose(*statistics, rtol=1e-6)
