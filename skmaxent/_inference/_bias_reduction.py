@@ -144,7 +144,9 @@ class _Maxima:
         if is_better:
             self.best, found = found, self.best
         tol = self._options.tol
-        if not is_same and abs(gain) > SAME + _largest_gain(found, tol) + _largest_gain(self.best, tol):
+        if not is_same and abs(gain) > SAME + _largest_gain(found, tol) + _largest_gain(
+            self.best, tol
+        ):
             self._others.append(found)
 
     def _are_in_one_place(self, found: Solution) -> bool:

@@ -19,7 +19,6 @@ from numpy.typing import ArrayLike
 
 from skmaxent._inference import _covariance
 from skmaxent._inference._bias_reduction import penalised_likelihood
-from skmaxent._inference._orthogonal_columns import at_orthogonal_columns
 from skmaxent._inference._constrained_minimum import (
     ConstrainedMinimum,
     NegativeLogLikelihood,
@@ -28,6 +27,7 @@ from skmaxent._inference._constrained_minimum import (
 from skmaxent._inference._estimate import Estimate
 from skmaxent._inference._goodness_of_fit import Outcomes, patterns_of
 from skmaxent._inference._inverse_information import InverseInformation
+from skmaxent._inference._orthogonal_columns import at_orthogonal_columns
 from skmaxent._inference._profile import profile_interval
 from skmaxent._inference._pseudo_r2 import discrimination
 from skmaxent._inference._reference import Reference
