@@ -17,7 +17,7 @@ from skmaxent._estimators._documentation import documentation_link
 from skmaxent._estimators._fit_steps import set_attributes
 from skmaxent._estimators._penalty_parameter import HasPenalty
 from skmaxent._estimators._removed_parameters import AcceptsRemoved
-from skmaxent._input import _frames, _targets
+from skmaxent._input import _frames, _targets, _validation
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import exact_integers, native, refuse_masked
 from skmaxent._model import _dask_scores, _prediction
@@ -177,9 +177,9 @@ class LinearClassifier(LinearModel):
         Returns
         -------
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
-            For two classes the logit of ``classes_[1]`` against ``classes_[0]``. For more classes,
-            the largest offset of a row is left out if it is above 1e4 in absolute value: the
-            differences of its logits would otherwise be rounded away.
+            For two classes the logit of ``classes_[1]`` against ``classes_[0]``. Offsets far above
+            the logits that all classes share hide digits of the differences of logits;
+            `predict_proba` and `predict_log_proba` keep these digits.
         """
         Z = fitted_model(self).predict("logits", X, offset)
         return Z[:, 0] if Z.shape[1] == 1 else Z
@@ -259,12 +259,12 @@ class LinearClassifier(LinearModel):
         if is_dask(X):
             return _dask_scores.accuracy(fitted_model(self), X, y, sample_weight, offset)
         predicted = to_host(self.predict(X, offset))
-        y, sample_weight = exact_integers(native(to_host(y), "y")), to_host(sample_weight)
+        y = exact_integers(native(to_host(y), "y"))
         refuse_masked(y, "y")
-        refuse_masked(sample_weight, "sample_weight")
         partial_labels = getattr(self, "partial_labels", False)
         if not (_targets.is_table(y) or partial_labels):
-            return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+            weights = _validation.check_sample_weight(sample_weight, len(predicted))
+            return float(accuracy_score(y, predicted, sample_weight=weights))
         observed = _targets.observe(y, labels_of(self), partial_labels=partial_labels)
         return observed.mean(predicted[:, None] == labels_of(self), sample_weight)
 

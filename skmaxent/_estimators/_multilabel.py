@@ -22,11 +22,10 @@ from skmaxent._estimators._linear_classifier import (
 )
 from skmaxent._estimators._removed_parameters import accepts_removed
 from skmaxent._estimators._thresholds import check_threshold, label_sets, learned_thresholds
-from skmaxent._input import _targets, _validation
+from skmaxent._input import _indicator, _targets, _validation
 from skmaxent._input._dask_indicator import read_indicator
 from skmaxent._input._fitted_columns import FittedColumns
-from skmaxent._input._indicator import check_indicator, indicator_data, numbers_in_order
-from skmaxent._input._interchange import native, refuse_masked
+from skmaxent._input._interchange import native
 from skmaxent._input._read import check_has_coefficients, check_rows
 from skmaxent._input._settings import (
     PENALTIES,
@@ -299,7 +298,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         self.multilabel_ = _targets.is_table(y)
         Y = None
         if self.multilabel_:
-            Y, classes = check_indicator(y)
+            Y, classes = _indicator.check_indicator(y)
             self._sparse_output = bool(sp.issparse(y))
         else:
             observed = _targets.observe(y)
@@ -310,7 +309,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
             Y = observed.codes[:, None] == np.arange(len(classes))  # type: ignore[index]
         names, smoothing = FittedColumns.of(self).names, self.label_smoothing
         if self.multilabel_ or self._has_sigmoids:
-            data = indicator_data(
+            data = _indicator.indicator_data(
                 X, Y, classes, names, weights, link=self.link, smoothing=smoothing
             )
         else:
@@ -475,12 +474,12 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         -------
         float
         """
-        predicted = to_host(self.predict(X))
-        sample_weight = to_host(sample_weight)
-        refuse_masked(sample_weight, "sample_weight")
-        labels = labels_of(self) if self.multilabel_ else None
-        y = numbers_in_order(native(to_host(y), "y"), labels)
-        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        predicted, y = to_host(self.predict(X)), native(to_host(y), "y")
+        if self.multilabel_:
+            return _indicator.share_of_equal_rows(y, predicted, labels_of(self), sample_weight)
+        weights = _validation.check_sample_weight(sample_weight, len(predicted))
+        y = _indicator.numbers_in_order(y, None)
+        return float(accuracy_score(y, predicted, sample_weight=weights))
 
     def predict_proba_frame(self, X: Any) -> Any:
         """Return the probabilities with the index of X and the names of the classes.

@@ -48,14 +48,21 @@ def corrected_score_products(
     leverages = Leverages(point, InverseHessian.at(point, terms), shares)
     n_outcomes = len(training.classes) if per_class else 0
     one: Array | None = np.array(1.0 / scale) if by_observation else None
-    if by_observation and not per_class and data.class_weight is not None:
-        one = np.minimum(data.class_weight, 1.0)[data.active] / scale
-    (total,) = leverages.map_reduce(_corrected_products, POWERS[cov_type], n_outcomes, one)
+    per_row: Array | None = None
+    if by_observation and data.class_weight is not None:
+        class_weight = data.class_weight[data.active]
+        one = np.minimum(class_weight, 1.0) / scale
+        per_row = class_weight if per_class else None
+    (total,) = leverages.map_reduce(_corrected_products, POWERS[cov_type], n_outcomes, one, per_row)
     return np.asarray(total) * (scale if by_observation else scale**2)
 
 
 def _corrected_products(
-    rows: RowLeverages, power: float, n_outcomes: int, one: Array | None
+    rows: RowLeverages,
+    power: float,
+    n_outcomes: int,
+    one: Array | None,
+    class_weight: Array | None,
 ) -> tuple[Array]:
     """Return Σ u uᵀ over the corrected scores u of the rows of a block.
 
@@ -63,25 +70,42 @@ def _corrected_products(
     observation of a table of counts has its own score; it is 0 if each row has one class or, as a
     unit, one score. `one` is the largest weight of an observation, as the objective stores weights,
     or an array (n_classes,) of those of each class: the weight of a row is then the number of its
-    scores. If it is None, the weight is a factor of the score.
+    scores. If it is None, the weight is a factor of the score. `class_weight` (n_classes,) are the
+    weights of the classes for tables of counts, None for ones.
     """
-    factor = rows.weights
-    if one is not None:
-        largest = np.asarray(on_host(one), dtype=float)
-        if largest.ndim:
-            largest = largest[np.asarray(on_host(rows.context.block.targets), dtype=np.intp)]
-        rows = replace(rows, left_out=np.minimum(rows.left_out, largest))
-        factor = np.sqrt(rows.weights)
+    factor = rows.weights if one is None else np.sqrt(rows.weights)
     if not n_outcomes:
-        return (_products(rows, power, factor),)
+        return (_products(_without_one(rows, one), power, factor),)
     model = rows.context.likelihood
     targets = on_host(rows.context.block.targets)
     shares = np.asarray(model.outcomes(model.dense_targets(targets)), float)
+    if class_weight is None:
+        left_out = [_without_one(rows, one).left_out] * n_outcomes
+    else:
+        assert one is not None
+        # The observations of a row, before the weights of their classes, in units of the weights.
+        observations = rows.weights * (shares / class_weight[:, None]).sum(axis=0)
+        left_out = [np.minimum(observations * class_weight[k], one[k]) for k in range(n_outcomes)]
     parts = [
-        _products(rows.with_outcome(k), power, factor * np.sqrt(shares[k]))
+        _products(
+            replace(rows.with_outcome(k), left_out=left_out[k]), power, factor * np.sqrt(shares[k])
+        )
         for k in range(n_outcomes)
     ]
     return (np.sum(parts, axis=0),)
+
+
+def _without_one(rows: RowLeverages, one: Array | None) -> RowLeverages:
+    """Return rows of which at most the weight `one` of an observation is left out.
+
+    `one` is None for the whole row, a number, or the weight of an observation of each class.
+    """
+    if one is None:
+        return rows
+    largest = np.asarray(on_host(one), dtype=float)
+    if largest.ndim:
+        largest = largest[np.asarray(on_host(rows.context.block.targets), dtype=np.intp)]
+    return replace(rows, left_out=np.minimum(rows.left_out, largest))
 
 
 def _products(rows: RowLeverages, power: float, factor: Array) -> Array:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike
 
 from skmaxent._input._interchange import (
     canonical,
@@ -20,6 +21,7 @@ from skmaxent._input._interchange import (
     refuse_masked,
 )
 from skmaxent._input._training_data import TrainingData, storage_in_memory
+from skmaxent._input._validation import check_sample_weight
 from skmaxent._objective._likelihood import Likelihood, Sigmoids, Softmax
 from skmaxent._typing import Array
 
@@ -73,6 +75,26 @@ def numbers_in_order(y: Any, labels: Array | None) -> Any:
                 )
             y = columns_in_order(y, [names.index(label) for label in expected])
     return numbers_of_frame(exact_integers(y))
+
+
+def share_of_equal_rows(
+    y: Any, predicted: Any, labels: Array, sample_weight: ArrayLike | None
+) -> float:
+    """Return the weighted share of the rows of an indicator matrix y that equal predicted ones.
+
+    `predicted` is an indicator matrix (n_samples, n_labels), dense or sparse, as y. The columns of
+    a frame are matched by name with `labels`. Raises ValueError for other y.
+    """
+    Y, _ = check_indicator(numbers_in_order(y, labels))
+    if Y.shape != predicted.shape:
+        raise ValueError(
+            f"y has the shape {Y.shape}; expected {predicted.shape}, a row for each row of X and a "
+            f"column for each of the labels {labels.tolist()}."
+        )
+    predicted = sp.csr_array(predicted if sp.issparse(predicted) else np.asarray(predicted))
+    n_different = (sp.csr_array(Y) != predicted.astype(bool)).sum(axis=1)
+    weights = check_sample_weight(sample_weight, Y.shape[0])
+    return float(np.average(np.asarray(n_different).ravel() == 0, weights=weights))
 
 
 class LabelCounts(NamedTuple):

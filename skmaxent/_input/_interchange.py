@@ -95,9 +95,11 @@ def integers(values: Iterable[Any]) -> Any:
 
 def _has_large_integers(values: Any) -> bool:
     """Return whether all values are integers and some exceed int64; NumPy would make floats."""
-    return all(isinstance(value, (int, np.integer)) for value in values) and (
-        max(values, default=0) >= 1 << 63
-    )
+    # NumPy's differences of times are integers for `isinstance`.
+    return all(
+        isinstance(value, (int, np.integer)) and not isinstance(value, np.timedelta64)
+        for value in values
+    ) and (max(values, default=0) >= 1 << 63)
 
 
 def numbers_of_frame(frame: Any) -> Any:

@@ -147,8 +147,14 @@ class Observations:
         """Return the weighted mean of `values` at the observed classes, such as a log score.
 
         `values` has the shape (n_samples, n_classes). A set is one observation, whose value is the
-        largest among its classes. Raises ValueError unless there is a weight for each row.
+        largest among its classes. Raises ValueError unless there are an observation and a weight
+        for each row of `values`.
         """
+        if self.n_samples != len(values):
+            raise ValueError(
+                f"y has {self.n_samples} rows, and X has {len(values)}: expected a label, or a row "
+                "of a table, for each row of X."
+            )
         weights = check_sample_weight(sample_weight, len(values))
         if self.codes is not None:
             if self.multiplicity is not None:

@@ -30,7 +30,13 @@ from skmaxent._input._numeric_columns import (
     not_numeric_message,
 )
 from skmaxent._input._settings import Settings
-from skmaxent._input._targets import begins_with_set, is_table, observe, sets_of
+from skmaxent._input._targets import (
+    begins_with_set,
+    is_table,
+    observe,
+    refuse_sets,
+    sets_of,
+)
 from skmaxent._input._training_data import TrainingData, data_in_memory
 from skmaxent._storage._cluster import is_dask, refuse_dask
 from skmaxent._storage._device_array import DeviceArray
@@ -156,15 +162,9 @@ def check_rows(
         estimator_or_columns.estimator if is_fitted else type(estimator_or_columns).__name__, X, y
     )
     y = exact_integers(native(to_host(y), "y"))
-    has_sets = begins_with_set(y)
-    if has_sets and not partial_labels:
-        raise ValueError(
-            "y holds sets of labels; expected one label for each row. If one label of each set is "
-            "true, use MaxentClassifier(partial_labels=True). If all of them are, use "
-            "MultilabelMaxentClassifier with the indicator matrix that "
-            "sklearn.preprocessing.MultiLabelBinarizer makes of the sets."
-        )
-    has_sets = has_sets or (partial_labels and sets_of(y) is not None)
+    if not partial_labels:
+        refuse_sets(y)
+    has_sets = partial_labels and (begins_with_set(y) or sets_of(y) is not None)
     if not (has_sets or is_table(y)):
         X, y = check_data(estimator_or_columns, X, y)
         return X, y

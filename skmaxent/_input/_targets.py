@@ -72,8 +72,33 @@ def observe(y: Any, classes: Array | None = None, *, partial_labels: bool = Fals
         return _from_sets(sets, classes)
     if is_table(y):
         return _from_table(y, classes, partial_labels)
-    classes, codes = encode_labels(np.asarray(y), classes)
+    classes, codes = encode_labels(_one_a_row(y), classes)
     return Observations(classes, codes)
+
+
+def refuse_sets(y: Any) -> None:
+    """Raise ValueError if y is a sequence whose first element is a set."""
+    if begins_with_set(y):
+        raise ValueError(
+            "y holds sets of labels; expected one label for each row. If one label of each set is "
+            "true, use MaxentClassifier(partial_labels=True). If all of them are, use "
+            "MultilabelMaxentClassifier with the indicator matrix that "
+            "sklearn.preprocessing.MultiLabelBinarizer makes of the sets."
+        )
+
+
+def _one_a_row(y: Any) -> Array:
+    """Return labels y, which may be a single column, as an array (n_samples,) with a row or more.
+
+    Raises ValueError for other shapes and for sets.
+    """
+    refuse_sets(y)
+    labels = np.asarray(y)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or not len(labels):
+        raise ValueError(f"y has the shape {labels.shape}; {EXPECTED}.")
+    return labels
 
 
 def begins_with_set(y: Any) -> bool:

@@ -32,15 +32,20 @@ def is_no_offset(offset: ArrayLike | None) -> bool:
 
 
 def check_offset(
-    offset: ArrayLike | None, n_samples: int, classes: Array, dtype: DTypeLike
+    offset: ArrayLike | None,
+    n_samples: int,
+    classes: Array,
+    dtype: DTypeLike,
+    *,
+    keep_shared: bool = False,
 ) -> Array | None:
     """Return offsets as an array (n_samples, n_classes), or None if there are none.
 
     For two classes the shape is (n_samples, 1), the offset of the log-odds of the second class.
     Columns of a frame are matched with the classes by name. For more classes, a large number that
-    all offsets of a row have in common is subtracted: it changes no probabilities, and would hide
-    digits of the logits. Raises ValueError for offsets whose squares overflow in `dtype`, that of
-    X.
+    all offsets of a row have in common is subtracted, unless `keep_shared`: it changes no
+    probabilities, and would hide digits of the logits. Raises ValueError for offsets whose squares
+    overflow in `dtype`, that of X.
     """
     if is_no_offset(offset):
         return None
@@ -86,7 +91,7 @@ def check_offset(
             f"sums of squares would overflow in {dtype.name}, the dtype of X. Offsets are added to "
             "log-odds: did you forget a logarithm?"
         )
-    if K > 2:
+    if K > 2 and not keep_shared:
         top = array.max(axis=1, keepdims=True, initial=-np.inf)
         if largest > LARGE_OFFSET and (np.abs(top) > LARGE_OFFSET).any():
             array = array - np.where(np.abs(top) > LARGE_OFFSET, top, 0.0)

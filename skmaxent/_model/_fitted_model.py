@@ -130,7 +130,7 @@ class FittedModel:
             function = partial(self.predict, quantity)
             return array_over_chunks(function, self.columns, X, self.offset_or_default(offset))
         check_same_place(X, self.place, f"{self.columns.estimator}.{PREDICTING_METHODS[quantity]}")
-        found = self.evaluate(quantity, *self.read(X, offset))
+        found = self.evaluate(quantity, *self.read(X, offset, keep_shared=quantity == "logits"))
         return self._labels(found) if quantity == "most_probable" else unwrapped(found)
 
     def probability_frame(self, X: Any, offset: ArrayLike | None = None) -> Any:
@@ -147,8 +147,13 @@ class FittedModel:
         P = to_host(self.predict("probabilities", X, offset))
         return _frames.probability_frame(P, X, self.classes)
 
-    def read(self, X: Any, offset: ArrayLike | None = None) -> tuple[Any, Array | None]:
+    def read(
+        self, X: Any, offset: ArrayLike | None = None, *, keep_shared: bool = False
+    ) -> tuple[Any, Array | None]:
         """Check X and its offset against the fit and return them as arrays.
+
+        With `keep_shared`, offsets keep a large number that all classes share, as logits need it;
+        see `check_offset`.
 
         Returns
         -------
@@ -159,7 +164,9 @@ class FittedModel:
         if not self.columns.needs_no_validation(X):
             X = check_data(self.columns, X)
         if offset is not None:
-            offset = check_offset(offset, X.shape[0], self.classes, X.dtype)
+            offset = check_offset(
+                offset, X.shape[0], self.classes, X.dtype, keep_shared=keep_shared
+            )
         return X, offset
 
     def offset_or_default(self, offset: ArrayLike | None) -> Any:

@@ -138,6 +138,13 @@ def _shares(
     classes : ndarray of shape (n_classes,) or None
         The labels of the columns of the probabilities; None stands for the sorted labels in y.
     """
+    if classes is not None and (
+        classes.shape != shape[1:] or len(set(classes.tolist())) < len(classes)
+    ):
+        raise ValueError(
+            f"classes must be {shape[1]} different labels, one for each column of y_prob, found "
+            f"{classes.tolist()}."
+        )
     observed = _targets.observe(y, None if classes is None else np.sort(classes))
     if classes is not None and observed.codes is not None and not _targets.is_table(y):
         refuse_unknown(y, classes, "y_true")

@@ -12,8 +12,7 @@ from sklearn.utils import Bunch
 
 from skmaxent._callbacks import Task
 from skmaxent._estimators._classifier import MaxentClassifier
-from skmaxent._input._labels import refuse_unknown
-from skmaxent._input._targets import is_table, observe
+from skmaxent._input._targets import observe
 from skmaxent._model._fitted_model import FittedModel
 from skmaxent._model._prediction import absent_logit, log_softmax
 from skmaxent._model_selection._maxent_path import MaxentPath, path_at
@@ -227,10 +226,7 @@ def mean_log_likelihood(
 ) -> float:
     """Return the score "neg_log_loss" of a fitted model; y may lack some of its classes."""
     log_p = np.asarray(to_host(model.predict("log_probabilities", X, offset)), dtype=float)
-    y = to_host(y)
-    if not is_table(y):
-        refuse_unknown(y, model.classes, "y")
-    return observe(y, model.classes).mean(log_p, sample_weight)
+    return observe(to_host(y), model.classes).mean(log_p, sample_weight)
 
 
 def warn_of_absent_classes(folds: Folds) -> None:

@@ -43,6 +43,22 @@ def test_offsets_that_all_classes_share_change_nothing(size):
         np.testing.assert_allclose(P, plain.predict_proba(X), atol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [9e3, 2e4, -3e4, 1e15])
+def test_decision_function_keeps_offsets_that_all_classes_share(size, dtype):
+    # It returned logits without a number that all offsets of a row have in common.
+    offset = np.full((80, 3), size) + RNG.normal(size=(80, 3))
+    clf = MaxentClassifier().fit(X.astype(dtype), Y, offset=offset)
+    expected = X @ clf.coef_.T + clf.intercept_ + offset
+    found = clf.decision_function(X.astype(dtype), offset=offset)
+    np.testing.assert_allclose(found, expected, rtol=1e-6 if dtype is np.float32 else 1e-14)
+    shared = clf.decision_function(X.astype(dtype), offset=offset - size)
+    P = np.exp(shared - shared.max(axis=1, keepdims=True))
+    P /= P.sum(axis=1, keepdims=True)
+    if abs(size) < 1e10:
+        np.testing.assert_allclose(clf.predict_proba(X, offset=offset), P, atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [1e20, 1e150])
 @pytest.mark.parametrize("label", [0, 1, 2])
 def test_a_huge_offset_makes_its_row_certain(size, label):
