@@ -37,10 +37,10 @@ def leave_one_out(
     steps for all observations cost about as much as one evaluation of the Hessian. Any penalty of
     the fit is possible, and so are bounds; coefficients that are zero or at a bound stay there in
     the step. If the step is not accurate enough, an exact fit without the observation replaces it;
-    see `max_refits`. C, the weights of the classes and the constants of `prior_correction` are
-    those of all rows. `cross_val_score` computes them again in each fold if there is
-    ``class_weight="balanced"`` or a `prior_correction`. This changes scores by a share of about one
-    over the number of rows of a class.
+    see `max_refits`. C, the weights of the classes, the standard deviations of `standardize` and
+    the constants of `prior_correction` are those of all rows. `cross_val_score` computes them again
+    in each fold if there is ``class_weight="balanced"``, `standardize` or a `prior_correction`.
+    This changes scores by a share of about one over the number of rows of a class.
 
     The transformers of a pipeline are not fitted again: they remain those of all rows.
 

@@ -3,9 +3,9 @@
 A coordinate is a coefficient θ_c that is nonzero, or may become so. H is the Hessian of the loss
 and the ridge, and r the number of free logits. The Hessian of the model is H less that of the row,
 which has rank r. A is the set of the nonzero coordinates. For the row, S is the set of the
-coordinates in A that become zero and of those outside of A that become nonzero. Elimination of the
-coordinates in A leaves a linear system of r equations and one for each coordinate in S. An
-active-set method finds S. The systems of many rows are solved together.
+coordinates in A that become zero or change their sign, and of those outside of A that become
+nonzero. Elimination of the coordinates in A leaves a linear system of r equations and one for each
+coordinate in S. An active-set method finds S. The systems of many rows are solved together.
 """
 
 from __future__ import annotations
@@ -124,10 +124,14 @@ class ActiveSets:
         found = self.free[fit] + moved
         below, above = found < low[fit], found > high[fit]
         following = below.view(np.int8) - above.view(np.int8)
-        row, at, sign = members.row, members.at, members.sign
+        row, at, sign, passed = members.row, members.at, np.sign(members.sign), members.has_passed
         is_active = self.is_active[fit[row], at]
-        agrees = np.where(is_active, -sign, sign) * values >= 0.0
-        following[row, at] = np.where(agrees, sign, 0)
+        inward = np.where(is_active, -sign, sign) * values
+        # The multiplier of a coefficient that is zero is at most twice the strength of the penalty.
+        passes = is_active & (inward > 2.0 * self.l1[fit[row], at])
+        stays = passed & (sign * found[row, at] <= 0.0)
+        of_zero = np.where(inward >= 0.0, np.where(passes, 2 * sign, sign), 0)
+        following[row, at] = np.where(passed, np.where(stays, 2 * sign, sign), of_zero)
         return following
 
     def schur_times(self, fit: Array, values: Array) -> Array:
@@ -152,6 +156,7 @@ class Members:
     row, at : ndarray of int, shape (n_members,)
         The row and the coordinate of each member.
     sign : ndarray of int, shape (n_members,)
+        As `ProximalSteps.signs`.
     place : ndarray of int, shape (n_members,)
         The position of each member in the S of its row.
     count : ndarray of int, shape (rows,)
@@ -163,6 +168,11 @@ class Members:
     sign: Array
     place: Array
     count: Array
+
+    @property
+    def has_passed(self) -> Array:
+        """Whether members have passed zero, (n_members,)."""
+        return np.asarray(np.abs(self.sign) > 1)
 
     @classmethod
     def of(cls, signs: Array) -> Members:
@@ -199,7 +209,8 @@ class ProximalSteps:
     residual : ndarray of shape (m, r)
         The residuals times the weights that are left out, u_i r_i.
     signs : ndarray of int, shape (m, size)
-        1 or -1 for a member of S, by its sign, else 0; changed by `solve`.
+        1 or -1 for a member of S, by its sign, else 0; changed by `solve`. 2 or -2 for a coordinate
+        in A with the sign 1 or -1 in θ that has passed zero and has the other sign.
     change : ndarray of shape (m, r)
         The changes of the rows' logits; set by `solve`.
     shift : ndarray of shape (m, size) or None
@@ -314,7 +325,7 @@ class ProximalSteps:
             inner[:, k] -= np.bincount(members.row, of_logit * some, minlength=len(at))
         self.change[at] = inner - lagging
         if self.shift is not None:
-            in_A = np.where(signs != 0, -sets.theta[fit], moved)
+            in_A = np.where(np.abs(signs) == 1, -sets.theta[fit], moved)
             self.shift[at] = np.where(sets.is_active[fit], in_A, np.where(signs != 0, values, 0.0))
         return np.asarray((following == signs).all(axis=1))
 
@@ -353,8 +364,14 @@ class ProximalSteps:
         right[:, width:] = self.residual[at]
         if lag is not None:
             right[:, width:] -= np.einsum("mkl,ml->mk", curvature, lagging)
+        if (passed := members.has_passed).any():
+            # The gradient of the penalty of such a coordinate changes by twice its strength.
+            row, place, of_fit = row[passed], place[passed], tuple(of[passed] for of in of_fit)
+            M[row, place] = 0.0
+            M[row, place, place] = 1.0
+            right[row, place] = -sets.l1[of_fit] * members.sign[passed]
         solution = np.linalg.solve(M, right[:, :, None])[:, :, 0]
-        return solution[:, width:], solution[row, place]
+        return solution[:, width:], solution[members.row, members.place]
 
 
 def held_out_changes(

@@ -69,3 +69,22 @@ def test_many_zeros_change_if_there_are_more_coefficients_than_rows():
         errors.append(scores.log_proba[i, y[i]] - exact.predict_log_proba(X[[i]])[0, y[i]])
     assert np.mean(np.abs(errors)) < 0.005
     assert abs(np.mean(errors)) < 0.1 * scores.log_score_std_err
+
+
+@pytest.mark.parametrize("seed", [6, 8, 11])
+def test_coefficients_may_pass_zero_without_a_row(seed):
+    # They stopped at zero: errors were up to 0.72.
+    rng = np.random.default_rng(seed)
+    X, y = rng.normal(size=(24, 3)), rng.integers(0, 2, 24)
+    y[:4] = [0, 1, 0, 1]
+    clf = MaxentClassifier(C=10.0, l1_ratio=0.5, tol=1e-8).fit(X, y)
+    scores = leave_one_out(clf, X, y, max_refits=0)
+    n_passing = 0
+    for i in range(len(y)):
+        kept = np.arange(len(y)) != i
+        exact = MaxentClassifier(**clf.get_params()).fit(X[kept], y[kept])
+        if (exact.coef_ * clf.coef_ < 0.0).any():
+            n_passing += 1
+            expected = exact.predict_log_proba(X[[i]])[0, y[i]]
+            assert abs(scores.log_proba[i, y[i]] - expected) < 0.1
+    assert n_passing >= 3
