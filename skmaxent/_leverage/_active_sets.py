@@ -366,10 +366,10 @@ class ProximalSteps:
             right[:, width:] -= np.einsum("mkl,ml->mk", curvature, lagging)
         if (passed := members.has_passed).any():
             # The gradient of the penalty of such a coordinate changes by twice its strength.
-            row, place, of_fit = row[passed], place[passed], tuple(of[passed] for of in of_fit)
+            row, place = row[passed], place[passed]
             M[row, place] = 0.0
             M[row, place, place] = 1.0
-            right[row, place] = -sets.l1[of_fit] * members.sign[passed]
+            right[row, place] = -(sets.l1[of_fit] * members.sign)[passed]
         solution = np.linalg.solve(M, right[:, :, None])[:, :, 0]
         return solution[:, width:], solution[members.row, members.place]
 
