@@ -215,8 +215,10 @@ class _Ascents:
         self.problem, self._objective, self._tol = problem, objective, tol
         columns = objective.standardisation
         self._columns = columns if isinstance(columns, CombinedColumns) else None
-        if self._columns is not None and len(aliased := aliased_columns(self._given).columns):
-            raise _covariance.SingularInformation(aliased)
+        if self._columns is not None:
+            aliased = aliased_columns(self._given, np.flatnonzero(problem.varying)).columns
+            if len(aliased):
+                raise _covariance.SingularInformation(aliased)
         self._total = scale * objective.total_weight
         self._width = objective.blocks.n_features + objective.fit_intercept
         # Constant columns have no coefficients, because intercepts stand for them.

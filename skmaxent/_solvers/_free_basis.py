@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skmaxent._objective._objective import Point
-from skmaxent._solvers._null_directions import change_no_logit
+from skmaxent._solvers._null_directions import change_no_logit, without_rounded_entries
 from skmaxent._typing import Array
 
 # Eigenvalues of the curvature, scaled to a unit diagonal, of which at least half of the digits are
@@ -84,7 +84,8 @@ def curvature_basis(point: Point, free: Array) -> Basis | None:
         kept = values > least
         if not kept.all():
             directions = np.zeros((np.count_nonzero(~kept), *free.shape))
-            directions[:, free] = (vectors[:, ~kept] / size[:, None]).T
+            left_out = without_rounded_entries((vectors[:, ~kept] / size[:, None]).T)
+            directions[:, free] = left_out
             kept[~kept] = ~change_no_logit(point.objective, directions)
             null = np.column_stack([null, vectors[:, ~kept]])
             vectors, inverse, values = vectors[:, kept], inverse[kept], values[kept]

@@ -15,6 +15,7 @@ from scipy.linalg import lapack
 from skmaxent._existence import largest_range_of_logits
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import MultinomialObjective, Point
+from skmaxent._solvers._null_directions import change_no_logit, without_rounded_entries
 from skmaxent._solvers._preconditioner_choice import ASSEMBLED_SIZE, FULL_COVARIANCE_FEATURES
 from skmaxent._solvers._preconditioners import n_free_parameters
 from skmaxent._storage._arrays import EPS, empty
@@ -67,18 +68,29 @@ class HessianBound:
     between: Array | None
     largest_range: float
 
-    def length(self, gradient: Array, error: Array) -> float:
+    def length(self, gradient: Array, error: Array, penalised: Array | None = None) -> float:
         """Return √(gᵀM⁻¹g) for a gradient g (R, width).
 
-        `error` is the size of the rounding errors of the entries of g. The result is infinite if
-        the part of g in the null space of M is too large to be such an error.
+        The loss is constant in the null space of M, so that the part of g there is that of the
+        penalty alone. The result is infinite if this part is too large to be a rounding error.
+
+        Parameters
+        ----------
+        gradient, error : ndarray of shape (R, width)
+            g, and the size of the rounding errors of its entries.
+        penalised : ndarray of shape (R, width), optional
+            What the penalty adds to g, with zeros for columns without a penalty. None stands for g.
         """
         r = self.root.shape[1] // gradient.shape[1]
+        penalised = gradient if penalised is None else penalised
+        size = np.where(penalised != 0.0, error + EPS * np.abs(gradient), 0.0)
         if self.between is None:
-            gradient, error = gradient[:r].reshape(1, -1), error[:r].reshape(1, -1)
+            gradient, penalised, size = (
+                part[:r].reshape(1, -1) for part in (gradient, penalised, size)
+            )
         if len(self.null):
-            room = ROUNDING_ROOM * (error + EPS * np.abs(gradient)) @ np.abs(self.null).T
-            if (np.abs(gradient @ self.null.T) > room).any():
+            room = ROUNDING_ROOM * size @ np.abs(self.null).T
+            if (np.abs(penalised @ self.null.T) > room).any():
                 return np.inf
         seen = gradient @ self.root.T
         if self.between is not None:
@@ -183,7 +195,7 @@ def _root_and_null_space(M: Array, *, scaled: bool = True) -> tuple[Array, Array
     null = np.zeros((len(M) - rank, len(M)))
     null[:, order[:rank]] = -L[rank:, :rank] @ np.tril(inverse)
     null[np.arange(len(null)), order[rank:]] = 1.0
-    return root * inverse_size, null * inverse_size
+    return root * inverse_size, without_rounded_entries(null * inverse_size)
 
 
 def affordable_rows(objective: MultinomialObjective) -> int:
@@ -247,10 +259,10 @@ def assembled_bound(point: Point, ridge: Array) -> HessianBound | None:
         objective.standardisation,
         combine=np.maximum,
     )
-    if len(null) and not all(
-        _are_null_directions(objective, part)
-        for part in null.reshape(len(null), r, width).transpose(1, 0, 2)
-    ):
+    # The reference class has coefficients of zero.
+    directions = np.zeros((len(null), max(r, objective.shape[0]), width))
+    directions[:, :r] = null.reshape(len(null), r, width)
+    if len(null) and not change_no_logit(objective, directions, EPS).all():
         largest = np.inf
     return HessianBound(root, null, None, float(largest))
 
@@ -288,6 +300,7 @@ def kronecker_bound(point: Point, shares: Array, ridge: Array) -> HessianBound |
         (G,) = point.map_reduce(_least_curvature_gram, shares, basis)
         G = G / objective.total_weight + (basis * strength) @ basis.T
         root, null = (part @ first for part in _root_and_null_space(G, scaled=False))
+        null = without_rounded_entries(null)
     root, null = (_with_zero_columns(part, kept) for part in (root, null))
     if is_benign and not len(null):
         single = objective.float32_copy()
@@ -299,7 +312,7 @@ def kronecker_bound(point: Point, shares: Array, ridge: Array) -> HessianBound |
             _largest_leverage_centred, root, objective.standardisation, combine=np.maximum
         )
     largest = likelihood.largest_range(shares) * float(np.sqrt(leverage * FLOAT32_ROOM))
-    if len(null) and not _are_null_directions(objective, null):
+    if len(null) and not change_no_logit(objective, null[:, None], EPS).all():
         largest = np.inf
     return HessianBound(root, null, likelihood.root_of_inverse_curvature(shares), largest)
 
@@ -328,19 +341,6 @@ def _with_zero_columns(part: Array, kept: Array) -> Array:
     out = np.zeros((len(part), len(kept)))
     out[:, kept] = part
     return out
-
-
-def _are_null_directions(objective: MultinomialObjective, null: Array) -> bool:
-    """Return whether vᵀx̃ is zero up to rounding for all rows and all v in `null`, (n, d + 1)."""
-    size = 1.0 + np.append(objective.column_size / objective.scale, 1.0)
-    room = ROUNDING_ROOM * EPS * np.abs(null) @ size
-    (largest,) = objective.blocks.map_reduce(
-        _largest_product,
-        null / np.where(room > 0.0, room, 1.0)[:, None],
-        objective.standardisation,
-        combine=np.maximum,
-    )
-    return float(largest) <= 1.0
 
 
 def _largest_range_of_unit_step(
@@ -402,9 +402,3 @@ def _largest_leverage_centred(block: Block, root: Array, columns: Standardisatio
     """Return the result of `_largest_leverage_uncentred` from rows centred in float64."""
     Y = root @ columns.rows(block)
     return (block.largest(np.einsum("ij,ij->j", Y, Y)),)
-
-
-def _largest_product(block: Block, directions: Array, columns: Standardisation) -> KernelResult:
-    """Return the largest |vᵀx̃| over the rows and the directions v, (n, d + 1)."""
-    Y = np.abs(directions @ columns.rows(block))
-    return (block.largest(Y.max(axis=0)),)

@@ -9,6 +9,7 @@ logit k.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -52,6 +53,34 @@ class NewtonStep:
     point: Point
     preconditioner: ApproximateInverse | None
     found: Step | None
+
+
+class _Gradient(NamedTuple):
+    """A subgradient of F, or the residual of a Newton step.
+
+    Attributes
+    ----------
+    whole : ndarray of shape (R, d + 1)
+    penalised : ndarray of shape (R, d + 1)
+        What the penalty adds to it; exactly zero for columns without penalty and bounds.
+    error : ndarray of shape (R, d + 1)
+        The size of its rounding errors.
+    """
+
+    whole: Array
+    penalised: Array
+    error: Array
+
+    def length(self, below: HessianBound) -> float:
+        """Return its length in the norm of M⁻¹, for a matrix M below the Hessian."""
+        return below.length(self.whole, self.error, self.penalised)
+
+    def plus(self, curvature: Array, penalised: Array) -> _Gradient:
+        """Return the residual of a Newton step from its product with the Hessian, (R, d + 1).
+
+        `penalised` is what the penalty adds to the product.
+        """
+        return _Gradient(self.whole + curvature, self.penalised + penalised, self.error)
 
 
 def self_concordance_bound(
@@ -113,41 +142,45 @@ def self_concordance_bound(
     if not np.isfinite(separate):
         return np.inf
     error = np.where(np.append(varying, True), error, 0.0)
+    penalised = np.where(_are_penalised(penalty), gradient - point.loss_gradient(), 0.0)
+    penalised[:, constant] = 0.0
+    found = _Gradient(gradient, penalised, error)
     known, share = (None, 0.0) if last is None else last.at(point, ridge)
     if known is not None:
         is_near = share >= KEPT_SHARE
         step = newton if is_near else NewtonStep(point, None, None)
-        bound = separate + _bound_within(known, gradient, error, value, step)
-        bound += _gap_of_null_directions(known, gradient, ridge, point.theta, penalty)
+        bound = separate + _bound_within(known, found, value, step, ridge)
+        bound += _gap_of_null_directions(known, penalised, ridge, point.theta, penalty)
         if is_near or bound <= least_bound * value:
             return bound
     below = kronecker_bound(point, shares, ridge)
-    bound = np.inf if below is None else _bound_within(below, gradient, error, value, newton)
+    bound = np.inf if below is None else _bound_within(below, found, value, newton, ridge)
     if bound == np.inf:
         below = assembled_bound(point, ridge)
-        bound = np.inf if below is None else _bound_within(below, gradient, error, value, newton)
+        bound = np.inf if below is None else _bound_within(below, found, value, newton, ridge)
     if last is not None and below is not None:
         last.keep(point.theta, ridge, below)
     if below is not None and np.isfinite(bound):
-        bound += _gap_of_null_directions(below, gradient, ridge, point.theta, penalty)
+        bound += _gap_of_null_directions(below, penalised, ridge, point.theta, penalty)
     return separate + bound
 
 
 def _gap_of_null_directions(
-    below: HessianBound, gradient: Array, ridge: Array, theta: Array, penalty: Ridge | Penalty
+    below: HessianBound, penalised: Array, ridge: Array, theta: Array, penalty: Ridge | Penalty
 ) -> float:
     """Return a bound on the decrease of F along the null space of M, where only a ridge curves F.
 
     A ridge that is weak beside the loss is lost in the rounding of M. The loss is constant along
-    these directions, so that the decrease is at most the ridge penalty at θ (R, d + 1).
+    these directions, so that the decrease is at most the ridge penalty at θ (R, d + 1), and only
+    the part of the gradient that the penalty adds counts; `penalised` is that of `_Gradient`.
     """
     if not (len(below.null) and ridge.any()):
         return 0.0
     null, strength = below.null, np.append(ridge, 0.0)
     if below.between is None:
         r = null.shape[1] // len(strength)
-        gradient, strength = gradient[:r].reshape(1, -1), np.tile(strength, r)
-    along = gradient @ null.T
+        penalised, strength = penalised[:r].reshape(1, -1), np.tile(strength, r)
+    along = penalised @ null.T
     curvature = (null * strength) @ null.T
     gain = inner(along, along @ np.linalg.pinv(curvature, hermitian=True))
     if isinstance(penalty, Ridge):
@@ -238,48 +271,65 @@ def _is_flat(objective: MultinomialObjective, penalty: Ridge | Penalty, ridge: A
     return int(np.count_nonzero(has_l1_alone)) > objective.blocks.n_samples
 
 
+def _are_penalised(penalty: Ridge | Penalty) -> Array:
+    """Return which columns have a penalty or a bound in some class, bool (d + 1,)."""
+    if isinstance(penalty, Ridge):
+        return np.append(penalty.strength > 0.0, False)
+    are_penalised = (penalty.l1 > 0.0) | (penalty.ridge > 0.0)
+    if isinstance(penalty, Elementwise):
+        are_penalised = are_penalised | np.isfinite(penalty.lower) | np.isfinite(penalty.upper)
+    return np.asarray(are_penalised.any(axis=0))
+
+
 def _bound_within(
-    below: HessianBound, gradient: Array, error: Array, value: float, newton: NewtonStep
+    below: HessianBound, gradient: _Gradient, value: float, newton: NewtonStep, ridge: Array
 ) -> float:
     """Return the bound on F - F* from a matrix M below the Hessian; it may be infinite.
 
-    The length of the gradient (R, d + 1) in the norm of M⁻¹ is an upper bound of the Newton
-    decrement. If it is not tight, conjugate gradients with the Hessian itself improve it. `below`
-    is M, `error` (R, d + 1) the size of the rounding errors of the gradient, and `value` is F.
+    The length of the gradient in the norm of M⁻¹ is an upper bound of the Newton decrement. If it
+    is not tight, conjugate gradients with the Hessian itself improve it. `below` is M, `value` is
+    F, and `ridge` (d,) the part of the penalty that M contains.
     """
-    noise = 2.0 * below.length_of_errors(error)
+    noise = 2.0 * below.length_of_errors(gradient.error)
+    strength = np.append(ridge, 0.0)
+    contains_ridge = not newton.point.objective.penalty.is_zero
+
+    def product(direction: Array) -> Array:
+        curvature = newton.point.hessian_product(direction)
+        return curvature if contains_ridge else curvature + strength * direction
 
     def bound(decrement: float) -> float:
         return _bound_from_decrement(decrement + noise, below.largest_range)
 
-    def by_step(predicted: float, residual: Array) -> float:
-        return bound(float(np.hypot(np.sqrt(2.0 * predicted), below.length(residual, error))))
+    def by_step(predicted: float, residual: _Gradient) -> float:
+        return bound(float(np.hypot(np.sqrt(2.0 * predicted), residual.length(below))))
 
-    least = bound(below.length(gradient, error))
+    least = bound(gradient.length(below))
     preconditioner = newton.preconditioner
     if preconditioner is None or least <= TIGHT * value:
         return least
-    product = newton.point.hessian_product
-    norm = float(np.sqrt(max(inner(gradient, preconditioner.solve(gradient)), 0.0)))
+    g = gradient.whole
+    norm = float(np.sqrt(max(inner(g, preconditioner.solve(g)), 0.0)))
     if _bound_from_decrement(norm, below.largest_range) == np.inf:
         return least
     if newton.found is not None:
         s = newton.found.direction
         curvature = product(s)
-        predicted = max(-inner(gradient, s) - 0.5 * inner(s, curvature), 0.0)
-        least = min(least, by_step(predicted, gradient + curvature))
+        predicted = max(-inner(g, s) - 0.5 * inner(s, curvature), 0.0)
+        least = min(least, by_step(predicted, gradient.plus(curvature, strength * s)))
         # The residual adds no more than the step: a better step could halve the bound at best.
         if least <= 2.0 * predicted:
             return least
     step = conjugate_gradients(
         product,
         preconditioner.solve,
-        gradient,
+        g,
         radius=np.inf,
         tolerance=CERTIFICATE_ACCURACY * norm,
         max_products=CERTIFICATE_PRODUCTS,
     )
-    return min(least, by_step(step.predicted, step.residual))
+    residual = gradient.plus(step.residual - g, strength * step.direction)
+    return min(least, by_step(step.predicted, residual))
 
 
 def _bound_from_decrement(decrement: float, largest_range: float) -> float:

@@ -195,7 +195,7 @@ def test_combinations_of_columns_leave_the_gap_small(K, n):
             assert solution.gap < 1e-9
 
 
-@pytest.mark.parametrize("distance", [1e-12, 1e-13, 3e-14])
+@pytest.mark.parametrize("distance", [1e-12, 1e-13, 3e-14, 1e-14])
 def test_the_difference_of_nearly_equal_columns_counts(distance):
     """Their difference, which is exact, has the information of a column of unit length."""
     rng = np.random.default_rng(0)
@@ -210,6 +210,49 @@ def test_the_difference_of_nearly_equal_columns_counts(distance):
         coef = np.column_stack([plain.coef_, np.zeros(3)])
         gap = problem.gap_at(problem.objective.from_coefficients(coef, plain.intercept_))
     assert gap >= true_gap
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_columns_with_an_l1_penalty_do_not_hide_the_difference_of_free_columns(seed):
+    """With about as many columns as rows, other columns repeat the tiny difference of two of them.
+
+    The logits then are constant along a combination of all columns, along which the penalty rises
+    by less than rounding errors of the gradient by the two columns, whose coefficients are huge.
+    """
+    rng = np.random.default_rng(seed)
+    distance, others = 1.7e-12, rng.normal(size=(40, 38))
+    z, y = rng.normal(size=40), rng.integers(0, 2, 40)
+    near = z + distance * (rng.random(40) < 0.5)
+    difference = (near - z) / distance
+    lasso = {"C": 5.0, "l1_ratio": 1.0}
+    with posed(
+        np.column_stack([z, difference, others]), y, **lasso, penalty_factor=[0.0] * 2 + [1.0] * 38
+    ) as problem:
+        best = minimise(problem, Options(tol=1e-8)).value
+    with posed(
+        np.column_stack([z, others]), y, **lasso, penalty_factor=[0.0] + [1.0] * 38
+    ) as problem:
+        without = minimise(problem, Options(tol=1e-8))
+        coef, intercept = problem.objective.coefficients(without.point.theta)
+    with posed(
+        np.column_stack([z, near, others]), y, **lasso, penalty_factor=[0.0] * 2 + [1.0] * 38
+    ) as problem:
+        coef = np.column_stack([coef[:, :1], np.zeros(len(coef)), coef[:, 1:]])
+        gap = problem.gap_at(problem.objective.from_coefficients(coef, intercept))
+    assert gap >= 1.0 - best / without.value
+
+
+def test_equal_columns_are_certified_beside_others():
+    """Rounding errors of a null direction outside of its columns are no part of it."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        z, others = rng.normal(size=60), rng.normal(size=(60, 10))
+        x, y = np.column_stack([z, z, others[:, :1], others]), rng.integers(0, 3, 60)
+        factors = [0.0] * 3 + [1.0] * 10
+        with posed(
+            x, y, C=0.15, l1_ratio=0.3, penalty_factor=factors, fit_intercept=False
+        ) as problem:
+            assert minimise(problem, Options(tol=1e-6)).gap < 1e-9
 
 
 def test_each_row_is_in_a_sample_once():
