@@ -31,8 +31,9 @@ from skmaxent._typing import Array
 # Most bytes of a covariance matrix together with the arrays that it is computed from.
 MOST_COVARIANCE_BYTES = 1 << 32
 # If the variance of a column is below this share of its mean square, the information is computed
-# for the centred column.
-LEAST_VARIANCE_SHARE = 1e-2
+# for the centred column. With a share s, sandwich covariances, in which the inverse information is
+# a factor twice, lose the factor 1/s² of their digits.
+LEAST_VARIANCE_SHARE = 0.5
 # An information matrix with unit diagonal and a pivot of no more than this is singular.
 SINGULAR_PIVOT = 1e-11
 # A root whose rows have unit length has singular values of zero where they are below this share of

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
+from skmaxent._objective._kernel_context import NEARLY_SURE
 from skmaxent._objective._objective import Point
 from skmaxent._typing import Array
 
@@ -24,10 +25,11 @@ def against_last(theta: Array, fit_intercept: bool) -> Array:
 def information(point: Point, dtype: DTypeLike = np.float64) -> Array:
     """Return the Fisher information of the mean loss at a point, (r·width, r·width).
 
-    `dtype` is the dtype of the products over rows.
+    `dtype` is the dtype of the products over rows. The curvatures of single rows keep their digits,
+    because few of the rows may determine a standard error.
     """
     objective = point.objective
-    H = point.fisher_information(dtype=dtype)
+    H = point.fisher_information(dtype=dtype, nearly_one=NEARLY_SURE)
     if objective.fit_intercept:
         return H
     width = objective.blocks.n_features + 1

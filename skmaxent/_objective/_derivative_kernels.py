@@ -62,11 +62,14 @@ def hessian_product(context: KernelContext, coef: Array, intercept: Array) -> tu
     return block.weighted_sums(U), U.sum(axis=1, dtype=np.float64)
 
 
-def information(context: KernelContext, dtype: DTypeLike) -> tuple[Array]:
+def information(
+    context: KernelContext, dtype: DTypeLike, nearly_one: float = NEARLY_ONE
+) -> tuple[Array]:
     """Return Σ_i s_i H_i ⊗ x̃_i x̃_iᵀ of a block, (r (d + 1), r (d + 1)) (a kernel).
 
     s_i is the weight of row i, H_i its curvature in the r free logits, and x̃_i its standardised
-    features and a one. The products are computed in `dtype` and added up in float64.
+    features and a one. The products are computed in `dtype` and added up in float64. Complements of
+    probabilities above `nearly_one` are computed from logits.
     """
     block, likelihood = context.block, context.likelihood
     P = context.probabilities.astype(np.float64, copy=False)
@@ -74,7 +77,7 @@ def information(context: KernelContext, dtype: DTypeLike) -> tuple[Array]:
     # Where p is nearly one, 1 - p has few correct digits, and the squared features of an outlier
     # would magnify the error. The complement comes from the negative logits instead.
     complements = None
-    if not likelihood.is_coupled and n_rows and P.max() > NEARLY_ONE:
+    if not likelihood.is_coupled and n_rows and P.max() > nearly_one:
         complements = -context.logits().astype(np.float64)
         likelihood.probabilities(complements)
     X = context.rows.astype(dtype, copy=False)

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from skmaxent._objective._derivative_kernels import (
+    NEARLY_ONE,
     hessian_product,
     information,
     value_and_gradient,
@@ -409,7 +410,11 @@ class Point:
         return out
 
     def fisher_information(
-        self, sample: MultinomialObjective | None = None, dtype: DTypeLike = np.float64
+        self,
+        sample: MultinomialObjective | None = None,
+        dtype: DTypeLike = np.float64,
+        *,
+        nearly_one: float = NEARLY_ONE,
     ) -> Array:
         """Return the Hessian of the mean loss, without the penalty.
 
@@ -419,6 +424,9 @@ class Point:
             The objective over the rows to average over; the default is all rows.
         dtype : dtype, default=float64
             That of the products over the rows of a block.
+        nearly_one : float
+            Above this probability p, the complement 1 - p is computed from the logits, which takes
+            more time than the difference and keeps all digits.
 
         Returns
         -------
@@ -427,5 +435,5 @@ class Point:
             other. Softmax leaves out the last class, so that the matrix is not singular.
         """
         over = self.objective if sample is None else sample
-        (H,) = self.map_reduce(information, dtype, over=over)
+        (H,) = self.map_reduce(information, dtype, nearly_one, over=over)
         return np.asarray(H / over.total_weight)

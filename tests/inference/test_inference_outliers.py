@@ -88,3 +88,55 @@ def _precise(model, X, y):
     H = np.einsum("ikl,ij,im->kjlm", curvature[:, 1:, 1:], X, X).reshape(6, 6)
     residual = np.where(np.eye(3)[y] == 1, others, -P)
     return H, (residual[:, 1:, None] * X[:, None]).reshape(len(X), -1)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("cov_type", ["nonrobust", "HC0"])
+@pytest.mark.parametrize("seed", range(5))
+def test_standard_errors_have_all_digits_beside_an_outlier_that_is_nearly_sure(
+    n_classes, cov_type, seed
+):
+    """The other rows are far from the mean of the column, and nearly equal in its units.
+
+    The expected values come from centred columns in extended precision.
+    """
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=80), rng.integers(n_classes, size=80)
+    x[7], y[7] = -1e4, n_classes - 1
+    model = MaxentClassifier(C=np.inf, tol=1e-10).fit(x[:, None], y)
+    errors = model.infer(x[:, None], y, cov_type=cov_type).std_errors
+    wide = x.astype(np.longdouble)
+    Z = wide[:, None] * model.coef_[:, 0].astype(np.longdouble) + model.intercept_
+    Z = np.column_stack([np.zeros(80), Z]) if n_classes == 2 else Z
+    P = np.exp(Z - Z.max(axis=1, keepdims=True))
+    P /= P.sum(axis=1, keepdims=True)
+    others = np.array([np.delete(P, k, axis=1).sum(axis=1) for k in range(n_classes)]).T
+    r = n_classes - 1
+    center = (others[:, 1] * P[:, 1]) @ wide / (others[:, 1] * P[:, 1]).sum()
+    D = np.column_stack([wide - center, np.ones(80)])
+    H = np.zeros((r, 2, r, 2), np.longdouble)
+    for k in range(r):
+        for m in range(r):
+            curvature = P[:, k + 1] * (others[:, k + 1] if k == m else -P[:, m + 1])
+            H[k, :, m] = (D * curvature[:, None]).T @ D
+    V = wide_inverse(H.reshape(2 * r, 2 * r))
+    if cov_type == "HC0":
+        miss = np.eye(n_classes)[y] - P
+        at = np.arange(80), y
+        miss[at] = others[at]
+        scores = (miss[:, 1:, None] * D[:, None]).reshape(80, -1) @ V
+        V = scores.T @ scores
+    expected = np.sqrt(V.diagonal()[::2])
+    np.testing.assert_allclose(errors[:, 0], expected.astype(float), rtol=3e-14)
+
+
+def wide_inverse(H):
+    """The inverse of a positive definite matrix in extended precision, by elimination."""
+    n = len(H)
+    size = np.sqrt(H.diagonal())
+    A = np.column_stack([H / np.outer(size, size), np.eye(n, dtype=np.longdouble)])
+    for j in range(n):
+        A[j] /= A[j, j]
+        others = np.arange(n) != j
+        A[others] -= np.outer(A[others, j], A[j])
+    return A[:, n:] / np.outer(size, size)
