@@ -111,7 +111,7 @@ def fit_coefficients(
     solution = training.rounded(solution, excess)
     n_iter = solution.n_iter if estimator.max_iter else 0
     found = fitted(solution.coef, solution.intercept, n_iter, solution.gap)
-    set_attributes(estimator, found)
+    set_attributes(estimator, found | {"_notes": ()})
     warn_of_blurred_columns(estimator, training, estimator.coef_)
     if needs_warning_of_rounding(training, solution, excess):
         warn_of_rounded_coefficients(estimator, training, solution, excess)

@@ -21,6 +21,7 @@ LARGE_OFFSET = 700.0
 def warn_unless_converged(solution: Solution, estimator: Any, labels: Any = ()) -> None:
     """Warn if a fit ended before its optimum, or if it has no optimum or more than one.
 
+    The warnings about convergence are kept in the notes of the estimator; see `_warn_and_note`.
     `labels` are the labels whose rows are separated from the others, if rows can have several.
     """
     if solution.aliased:
@@ -31,18 +32,27 @@ def warn_unless_converged(solution: Solution, estimator: Any, labels: Any = ()) 
             "and coef_ is one choice of them. Remove these features, or set a finite C."
         )
     if solution.remark:
-        warn_user(solution.remark, ConvergenceWarning)
+        _warn_and_note(estimator, solution.remark)
     if solution.lacks_precision(estimator.tol):
-        warn_user(_precision_message(solution, estimator), ConvergenceWarning)
+        _warn_and_note(estimator, _precision_message(solution, estimator))
     elif solution.status is Status.MAX_ITER:
-        warn_user(_limit_message(solution, estimator), ConvergenceWarning)
+        _warn_and_note(estimator, _limit_message(solution, estimator))
     elif solution.status in (Status.SEPARATED, Status.QUASI_SEPARATED):
         named = f" This is so for the labels {list(labels)}." if len(labels) else ""
-        warn_user(
+        _warn_and_note(
+            estimator,
             f"{solution.status.value[0].upper()}{solution.status.value[1:]}.{named} "
             f"{_advice_for_separation(estimator)}",
-            ConvergenceWarning,
         )
+
+
+def _warn_and_note(estimator: Any, message: str) -> None:
+    """Issue a ConvergenceWarning, and keep its text in the attribute `_notes` of the estimator.
+
+    `coef_frame` puts the notes into the `attrs` of its table.
+    """
+    warn_user(message, ConvergenceWarning)
+    estimator._notes = (*estimator._notes, message)
 
 
 def _advice_for_separation(estimator: Any) -> str:
@@ -136,10 +146,10 @@ def warn_of_rounded_coefficients(
     if training.dtype != np.float32:
         of, advice = "", _advice(solution, estimator)
         advice += ", or leave out columns that are nearly collinear with others"
-    warn_user(
+    _warn_and_note(
+        estimator,
         f"Rounding of the coefficients to {name}{of} puts the objective about {excess:.1g} of "
         f"itself above that of the coefficients before: {advice}.",
-        ConvergenceWarning,
     )
 
 

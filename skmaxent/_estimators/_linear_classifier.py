@@ -106,7 +106,9 @@ class LinearModel(AcceptsRemoved, HasPenalty, SparseCoefMixin, ClassifierMixin, 
         -------
         pandas.DataFrame
             A row for each feature, and one for "Intercept"; a column for each class, or for
-            ``classes_[1]`` if there are two. Features without names are x0, x1, ...
+            ``classes_[1]`` if there are two. Features without names are x0, x1, ... If `fit` warned
+            that it did not converge, that classes are separated or that coefficients are rounded,
+            these texts are in ``attrs["notes"]``, as in the tables of results.
             ``polars.from_pandas(table, include_index=True)`` converts the table to polars.
 
         Raises
@@ -115,12 +117,16 @@ class LinearModel(AcceptsRemoved, HasPenalty, SparseCoefMixin, ClassifierMixin, 
             If the number of names is not the number of features.
         """
         check_is_fitted(self)
-        return _frames.coefficient_frame(
+        table = _frames.coefficient_frame(
             _prediction.dense_coef(self.coef_),
             to_host(self.intercept_) if self.fit_intercept else None,
             FittedColumns.of(self).named(feature_names),
             labels_of(self),
         )
+        # Estimators of earlier versions, and those whose coefficients are means, have no notes.
+        if notes := getattr(self, "_notes", ()):
+            table.attrs["notes"] = notes
+        return table
 
     def _get_doc_link(self) -> str:
         return documentation_link(type(self).__name__)

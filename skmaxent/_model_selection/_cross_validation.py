@@ -404,7 +404,7 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
         )
         found = self._fit_folds(folds, grid, task, X, options)
         scores = self._set_results(folds, found)
-        self._fitted_with_offset = offset is not None
+        self._fitted_with_offset, self._notes = offset is not None, ()
         if is_loo:
             self._take(found[self._chosen[0]].path)
         elif self.refit:
@@ -479,7 +479,7 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
             if self.gamma_ == 1.0:
                 folds.fit_all(model)
                 self.coef_, self.intercept_ = model.coef_, model.intercept_
-                self.optimality_gap_ = model.optimality_gap_
+                self.optimality_gap_, self._notes = model.optimality_gap_, model._notes
             else:
                 path = folds.path_of_all(model, np.array([self.C_]))
                 self.coef_, self.intercept_ = path.blended(self.gamma_, 0)

@@ -1,10 +1,12 @@
 """Tables of coefficients have the names that the user knows."""
 
+import pickle
 from email.message import Message
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -68,3 +70,30 @@ def test_html_links_to_the_documentation_that_the_metadata_name(kind, monkeypatc
             assert kind()._get_doc_link() == link
             assert (page in kind()._repr_html_()) == bool(link)
     _documentation.documentation_site.cache_clear()
+
+
+def test_tables_have_the_warnings_of_the_fit_as_notes():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(60, 2))
+    labels = (rows[:, 0] > 0).astype(int)
+    clf = MaxentClassifier(C=np.inf)
+    for model in (clf, MultilabelMaxentClassifier(C=np.inf)):
+        targets = labels if model is clf else np.eye(2, dtype=int)[labels]
+        with pytest.warns(ConvergenceWarning, match="perfectly separated") as said:
+            model.fit(rows, targets)
+        assert model.coef_frame().attrs["notes"] == (str(said[0].message),)
+    assert coef_frame(clf).attrs["notes"] == clf.coef_frame().attrs["notes"]
+    assert pickle.loads(pickle.dumps(clf)).coef_frame().attrs == clf.coef_frame().attrs
+    assert "notes" not in clf.set_params(C=1.0).fit(rows, labels).coef_frame().attrs
+
+
+def test_the_notes_of_a_cross_validation_are_those_of_its_last_fit():
+    rng = np.random.default_rng(0)
+    rows, labels = rng.normal(size=(60, 2)), rng.integers(2, size=60)
+    model = MaxentClassifierCV(Cs=[10.0], cv=3, max_iter=1, tol=1e-12)
+    with pytest.warns(ConvergenceWarning, match="max_iter=1 was reached") as said:
+        model.fit(rows, labels)
+    assert model.coef_frame().attrs["notes"] == (str(said[-1].message),)
+    assert (
+        "notes" not in model.set_params(max_iter=100, tol=1e-4).fit(rows, labels).coef_frame().attrs
+    )
