@@ -39,6 +39,8 @@ PIVOT_ACCURACY, PIVOT_ROUNDING, STRONG_L1, STRONG_SHARE = 1e-9, 16.0, 1e50, 1e3
 TERM_ROUNDING, PIVOTS_PER_LOOK = 4.0, 30
 # What is added to the unit diagonal of a matrix, so that it has a Cholesky factor.
 REGULARISATION = 1e-12
+# The least ratio of the curvature along a Newton step to minus its slope, for an accurate step.
+ACCURATE_STEP = 0.999
 
 
 def minimise_by_pivots(
@@ -294,7 +296,7 @@ class PivotSearch:
             return 0.0, True
         move, W, l1 = scale * step, self.W[free], self._l1[free]
         # After an accurate Newton step, `curvature` is -first, and the best share t is 1.
-        stays = not self._has_bounds and curvature > -0.999 * first
+        stays = not self._has_bounds and curvature > -ACCURATE_STEP * first
         if stays and not ((sign * (W + move) <= 0.0) & (l1 > 0.0)).any():
             t, stop, crossed = min(-first / curvature, 1.0), None, 0
             end = W + t * move
@@ -306,7 +308,9 @@ class PivotSearch:
         self.gain -= quadratic + float(l1 @ (np.abs(end) - np.abs(W)))
         self._q += t * change
         self.W[free] = end
-        return t, stop is None and not crossed and t > 0.5
+        # Where REGULARISATION has made the step too short along a flat direction, a longer one is
+        # too long along others.
+        return t, stop is None and not crossed and 0.5 < t < 1.0 / ACCURATE_STEP
 
     def _newton(self, free: Array, slope: Array) -> tuple[Array, Array, float]:
         """Return the Newton step of the free coefficients, and what it changes.

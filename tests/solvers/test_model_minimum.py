@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skmaxent._objective._elementwise_penalty import Elementwise
-from skmaxent._solvers._active_set import minimise_over_members
+from skmaxent._solvers._active_set import minimise_by_pivots, minimise_over_members
 from skmaxent._solvers._model_minimum import minimise_model
 from skmaxent._solvers._models import all_logits_hessian
 from skmaxent._solvers._quadratic import DenseModel
@@ -85,3 +85,24 @@ def test_rounding_of_a_gradient_along_shifts_does_not_hide_the_minimum(is_small)
     expected = -np.linalg.pinv(M + np.diag(np.tile(ridge[0], K)), hermitian=True) @ slope.ravel()
     np.testing.assert_allclose(W.ravel(), expected, atol=1e-6 * np.abs(expected).max())
     assert decrease == pytest.approx(-0.5 * slope.ravel() @ expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("difference", [1e-6, 5e-7])
+def test_a_flat_direction_is_followed_to_its_end(difference):
+    """The step that regularisation shortens is lengthened, and then is too long along others."""
+    rng = np.random.default_rng(0)
+    columns = rng.normal(size=(50, 4))
+    columns[:, 1] = columns[:, 0] + difference * columns[:, 1]
+    columns -= columns.mean(axis=0)
+    matrix = columns.T @ columns / 50
+    truth = np.array([3e5, -3e5, 0.7, 0.2])
+    wide = columns.astype(np.longdouble)
+    gradient = -(wide.T @ (wide @ truth) / 50).astype(float)[None]
+    free = np.full((1, 4), np.inf)
+    penalty = Elementwise(np.full((1, 4), 1e-18), np.zeros((1, 4)), np.zeros((1, 4)), -free, free)
+    start = np.array([[1e5, -1e5, -1.0, 0.5]])
+    zero = np.zeros((1, 4))
+    found = minimise_by_pivots(matrix, gradient, zero, penalty, start)
+    left = columns @ (found[0] - truth)
+    # Rounding of the matrix moves the minimum by some 1e-4 of the way.
+    assert np.sqrt(np.mean(left**2)) < 1e-3 * np.sqrt(np.mean((columns @ (start[0] - truth)) ** 2))
