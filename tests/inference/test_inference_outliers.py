@@ -127,7 +127,9 @@ def test_standard_errors_have_all_digits_beside_an_outlier_that_is_nearly_sure(
         scores = (miss[:, 1:, None] * D[:, None]).reshape(80, -1) @ V
         V = scores.T @ scores
     expected = np.sqrt(V.diagonal()[::2])
-    np.testing.assert_allclose(errors[:, 0], expected.astype(float), rtol=3e-14)
+    # A rounding error of a logit changes the curvature of its row relatively.
+    room = 3e-14 + 2 * np.finfo(float).eps * float(abs(Z).max())
+    np.testing.assert_allclose(errors[:, 0], expected.astype(float), rtol=room)
 
 
 def wide_inverse(H):
