@@ -88,9 +88,10 @@ def negligible_classes(classes: Array, shares: Array) -> NoCovariance | None:
 def separated_classes() -> NoCovariance:
     """Return an error for users whose classes are separated so far that rounding leaves nothing."""
     return NoCovariance(
-        "the classes are separated: some coefficients have no finite estimates, and the fit "
-        "has no covariance. detect_separation names the features that separate: remove them, "
-        "penalise them, or use bias_reduction='jeffreys'."
+        "the classes are separated: some coefficients have no finite estimates, and the fit has no "
+        "covariance, because rounding leaves no information about them. Use a finite C or "
+        "bias_reduction='jeffreys', or remove the features that separate: "
+        "skmaxent.detect_separation names them."
     )
 
 

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
 
 from skmaxent import MaxentClassifier, detect_separation
 
@@ -104,3 +105,22 @@ def test_tables_of_separated_fits_have_the_notes():
         assert bool(results.notes) == is_separated
         expected = {"notes": results.notes} if is_separated else {}
         assert [table.attrs for table in tables] == [expected] * len(tables)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_what_the_error_of_separated_nearly_equal_columns_advises_works(n_classes):
+    rng = np.random.default_rng(0)
+    Z, y = rng.normal(size=(60, 2)), rng.integers(n_classes, size=60)
+    # Only the first three rows tell the columns apart, and all of these are of the last class.
+    y[:3] = n_classes - 1
+    X = np.column_stack([Z, Z[:, 0] + 1e-9 * (np.arange(60) < 3)])
+    with pytest.warns(ConvergenceWarning, match="separated"):
+        model = MaxentClassifier(C=np.inf).fit(X, y)
+    with pytest.raises(ValueError, match="Use a finite C or bias_reduction='jeffreys', or remove"):
+        model.infer(X, y)
+    assert detect_separation(X, y).features == ["x0", "x2"]
+    for other in (MaxentClassifier(C=1.0), MaxentClassifier(C=np.inf, bias_reduction="jeffreys")):
+        errors = other.fit(X, y).infer(X, y).std_errors
+        assert np.isfinite(errors).all()
+    kept = MaxentClassifier(C=np.inf).fit(X[:, :2], y).infer(X[:, :2], y)
+    assert np.isfinite(kept.std_errors).all()
