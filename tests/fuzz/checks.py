@@ -8,6 +8,9 @@ ABOVE
     `SMALLEST_TOTAL` nats if that is more.
 CERTIFICATE
     The reference has a point whose value is further below than `optimality_gap_` admits.
+SEPARATED
+    A warning says that labels are separated, and a linear program shows that they are not, or that
+    others are.
 STORAGE
     The same numbers in another layout lead to another objective, or the failures above disappear.
 WARM
@@ -51,6 +54,7 @@ These numbers are compared up to rounding, and up to no other tolerance:
 - scores of cross-validation: what a step of the length `tol` changes, and rounding.
 """
 
+import ast
 import hashlib
 import re
 import sys
@@ -69,6 +73,7 @@ from skmaxent import MaxentClassifier, MultilabelMaxentClassifier, maxent_path
 
 from .expected import expected_objective, intercept_correction, penalty_factors
 from .reference import WIDE, probabilities
+from .separation import are_separated, is_separated
 from .storages import stored
 
 # The relative difference of objectives that the project promises for a converged fit.
@@ -297,7 +302,7 @@ class Examination:
             outcome.skipped = "limit: digits of logits"
             return False
         if fit.gap >= 1 and not fit.converged:
-            outcome.notes["neither converged nor certified"] += 1
+            self.unconverged(fit, what)
             return True
         best = self.best(fit)
         excess = max(float(value - best.value), 0.0)
@@ -327,6 +332,44 @@ class Examination:
             outcome.skipped = "the reference did not settle"
             return False
         return True
+
+    def unconverged(self, fit, what):
+        """Compare what a fit says that neither converged nor has a certificate.
+
+        Where classes are separated there is no optimum, and linear programs tell whether they are.
+        Otherwise the fit says nothing that may be wrong, and whether it is at the optimum is noted.
+        """
+        separated = [text for text in fit.messages if "separated" in text]
+        if not separated:
+            value, best = self.objective.value(fit.coef, fit.intercept), self.best(fit).value
+            place = "above" if value - best > TOLERANCE * value else "at"
+            self.outcome.notes[f"neither converged nor certified, {place} the optimum"] += 1
+        elif self.objective.link == "sigmoids":
+            self.separation(separated[0], what)
+        else:
+            found = are_separated(self.objective)
+            if found is False:
+                self.outcome.fail("SEPARATED", f"the classes are not separated {what}")
+            self.outcome.notes["separated classes compared"] += found is not None
+            self.outcome.notes["separated classes, left open by the reference"] += found is None
+
+    def separation(self, message, what):
+        """Compare the labels that a warning calls separated with linear programs."""
+        labels = self.problem.labels if self.problem.is_multilabel else [None]
+        labels = range(self.objective.shape[0]) if labels is None else labels
+        named = re.search(r"for the labels (\[.*?\])", message)
+        found = {label: is_separated(self.objective, k) for k, label in enumerate(labels)}
+        if named is None:
+            if all(one is False for one in found.values()):
+                self.outcome.fail("SEPARATED", f"no label is separated {what}")
+        else:
+            named = ast.literal_eval(named[1])
+            wrong = [one for one in found if found[one] is (one not in named)]
+            if wrong:
+                self.outcome.fail("SEPARATED", f"{named} are named, wrong for {wrong} {what}")
+        n_open = sum(one is None for one in found.values())
+        self.outcome.notes["separated labels compared"] += n_open < len(found)
+        self.outcome.notes["separated labels, left open by the reference"] += n_open == len(found)
 
     def best(self, fit):
         """The lowest point of the reference from the fit and, for some problems, from zero."""

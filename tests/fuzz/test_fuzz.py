@@ -16,7 +16,16 @@ SEEDS = {
     "jeffreys": 40,
     "wide": 10,
 }
-EVERYWHERE = {"STORAGE", "WARM", "PREDICT", "NONFINITE", "INPUT CHANGED", "ERROR", "CERTIFICATE"}
+EVERYWHERE = {
+    "STORAGE",
+    "WARM",
+    "PREDICT",
+    "NONFINITE",
+    "INPUT CHANGED",
+    "ERROR",
+    "CERTIFICATE",
+    "SEPARATED",
+}
 CHECKS = {
     "smooth": EVERYWHERE | {"ABOVE", "WORK"},
     "composite": EVERYWHERE | {"ABOVE", "WORK"},
