@@ -164,7 +164,13 @@ class PivotSearch:
         The present point.
     gain : float
         The decrease of the value, quadratic plus penalty, from the start to W.
+    longest_share : float
+        The largest share of a Newton step whose end is the minimum over the free coefficients.
+        Where REGULARISATION has made the step too short along a flat direction, a longer share of
+        it is too long along others.
     """
+
+    longest_share = 1.0 / ACCURATE_STEP
 
     def __init__(
         self,
@@ -308,9 +314,7 @@ class PivotSearch:
         self.gain -= quadratic + float(l1 @ (np.abs(end) - np.abs(W)))
         self._q += t * change
         self.W[free] = end
-        # Where REGULARISATION has made the step too short along a flat direction, a longer one is
-        # too long along others.
-        return t, stop is None and not crossed and 0.5 < t < 1.0 / ACCURATE_STEP
+        return t, stop is None and not crossed and 0.5 < t < self.longest_share
 
     def _newton(self, free: Array, slope: Array) -> tuple[Array, Array, float]:
         """Return the Newton step of the free coefficients, and what it changes.
