@@ -191,9 +191,12 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
     distance D to the optimum, in standard errors, the mean log-likelihood of the held-out rows
     changes by at most √(χ²/n) D up to there, to first order, for n rows in the fit and the mean χ²
     of the Pearson statistics of the held-out rows. A last Newton step, which is computed to an
-    accuracy of 0.3, leaves 0.3 times this bound. A fit ends with such a step where the bound is
-    well below `cv_tol` standard errors of the score. With a ridge alone, the coefficients between
-    fits are interpolated, where divided differences of the scores estimate an error as small. Fits
+    accuracy of 0.3, leaves 0.3 times this bound at most. The estimated error is the geometric mean
+    of this bound and of 0.3 times the mean absolute change that the step made. A fit ends with such
+    a step where the estimate is well below `cv_tol` standard errors of the score. Between fits,
+    with a ridge alone the coefficients are interpolated, and with an L1 penalty the scores, where
+    divided differences of the scores estimate an error as small. With an L1 penalty, coefficients
+    between fits lie on lines. Fits
     are made up to `tol` where the bound turns out to be too large for the standard error over the
     folds, and where the bounds leave open which penalty is chosen. Coefficients in `coefs_paths_`
     are only as accurate as this. Small data in float64 have a fit up to `tol` at each C, all folds

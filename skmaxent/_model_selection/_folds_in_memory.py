@@ -221,7 +221,7 @@ class FoldRunner:
             for i, path, (_, test) in zip(some, paths, parts, strict=True):
                 if path is not None:
                     held_out = self._held_out(model, test, len(splits))
-                    scores, *_ = held_out.scores(path.coefs, path.intercepts)
+                    scores = held_out.mean(held_out.log_likelihoods(path.coefs, path.intercepts))
                     found[i] = Fold(path, scores[:, None], self._scored_weight(test))
         return found
 
@@ -263,7 +263,7 @@ class FoldRunner:
         if not self._has_all_classes(train, test):
             return None
         held_out = partial(self._held_out, job.model, test, n_folds)
-        accuracy = ScoreAccuracy(held_out, job.cv_tol, job.model.tol)
+        accuracy = ScoreAccuracy(held_out, job.cv_tol, job.model.tol, interpolates_scores=True)
         X, y = safe_indexing(self.rows.X, train), safe_indexing(self.rows.y, train)
         given = self._training_rows(train)
         path = fold_path(job.model, X, y, grid, self.fold_options, accuracy=accuracy, **given)

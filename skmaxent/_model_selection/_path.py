@@ -355,7 +355,11 @@ def _fit_at(
     _put(path.coefs[index], path.intercepts[index], training.coefficients(solution))
     path.n_iter[index] = solution.n_iter
     if accuracy is not None:
-        accuracy.add(index, path.coefs[index], path.intercepts[index], solution)
+        step_start = training.user_coefficients(
+            *training.problem.coefficients(solution.point.theta)
+        )
+        end = path.coefs[index], path.intercepts[index]
+        accuracy.add(index, end, step_start, solution)
     return solution
 
 

@@ -1,10 +1,12 @@
-"""PathNodes: the Cs of a smooth path that are fitted, and interpolation between them.
+"""PathNodes: the Cs of a path that are fitted, and interpolation between them.
 
-Coefficients at other Cs are polynomials in log C through those at the q nearest nodes. At x, the
-error of a polynomial that equals a function f at the nodes z_1, …, z_q is f[z_1, …, z_q, x] ω(x),
-where ω(x) = ∏ (x - z_j), and f[…] is a divided difference (Davis 1975, Interpolation and
-Approximation, section 3.1). The error of a score is estimated by ω and the divided differences of
-the scores at q + 1 neighbouring nodes.
+Values at other Cs are polynomials in log C through those at the q nearest nodes. At x, the error
+of a polynomial that equals a function f at the nodes z_1, …, z_q is f[z_1, …, z_q, x] ω(x), where
+ω(x) = ∏ (x - z_j), and f[…] is a divided difference (Davis 1975, Interpolation and Approximation,
+section 3.1). The error of a score is estimated by ω and the divided differences of the scores at
+q + 1 neighbouring nodes. On a path with an L1 penalty, scores have small kinks where coefficients
+become zero. A kink changes the divided differences of its neighbours about as much as the error, if
+q is small.
 """
 
 from __future__ import annotations
@@ -16,12 +18,18 @@ import numpy as np
 from skmaxent._solvers import polynomial_factors
 from skmaxent._typing import Array
 
-# The number of nodes q of a polynomial.
-N_NODES = 6
+# The number of nodes q of a polynomial, on smooth paths and on those with kinks.
+SMOOTH_NODES, NONSMOOTH_NODES = 6, 4
 # Bounds are this multiple of the estimated errors.
 SAFETY = 2.0
-# The largest difference of log C between two nodes, and its largest growth from one to the next.
-LARGEST_STEP, LARGEST_GROWTH = 0.6, 2.0
+# The largest difference of log C between two nodes, on smooth paths and on those with kinks.
+LARGEST_SMOOTH_STEP, LARGEST_NONSMOOTH_STEP = 0.6, 0.4
+# The largest growth of these differences from one to the next.
+LARGEST_GROWTH = 2.0
+# The least difference that is tried on paths with kinks, where it is more than that of two Cs.
+# Scores are as inexact as the fits: their divided differences over small steps are mostly noise,
+# which says little of the error over larger ones.
+LEAST_NONSMOOTH_STEP = 0.2
 # If Cs have smaller differences of log C, rounding errors of scores would be magnified.
 LEAST_STEP = 1e-6
 
@@ -32,6 +40,8 @@ class PathNodes:
     Parameters
     ----------
     Cs : ndarray of shape (n_cs,)
+    is_smooth : bool, default=True
+        Whether coefficients are smooth functions of C, without kinks.
 
     Attributes
     ----------
@@ -39,7 +49,10 @@ class PathNodes:
         The positions of the nodes among the Cs, in ascending order of C.
     """
 
-    def __init__(self, Cs: Array) -> None:
+    def __init__(self, Cs: Array, *, is_smooth: bool = True) -> None:
+        self._n_nodes = SMOOTH_NODES if is_smooth else NONSMOOTH_NODES
+        self._largest_step = LARGEST_SMOOTH_STEP if is_smooth else LARGEST_NONSMOOTH_STEP
+        self._least_step = 0.0 if is_smooth else LEAST_NONSMOOTH_STEP
         order = np.argsort(Cs, kind="stable")
         # The position of the C at each rank, and the rank of the C at each position.
         self._order, self._rank = order, np.argsort(order)
@@ -68,22 +81,30 @@ class PathNodes:
 
         `scores` (n_nodes,) are those of the nodes.
         """
-        z, latest = self._nodes[-N_NODES - 3 :], scores[-N_NODES - 3 :]
-        if len(z) <= N_NODES or not self._can_step:
+        q = self._n_nodes
+        z, latest = self._nodes[-q - 3 :], scores[-q - 3 :]
+        if len(z) <= q or not self._can_step:
             return
-        largest = np.abs(_divided_differences(z, latest)).max()
+        largest = np.abs(_divided_differences(z, latest, q)).max()
         # |ω| in the middle of nodes at distances of one.
-        middle = abs(np.prod(np.arange(N_NODES) - 0.5 * (N_NODES - 1)))
+        middle = abs(np.prod(np.arange(q) - 0.5 * (q - 1)))
         with np.errstate(divide="ignore"):
-            step = (limit / (SAFETY * middle * largest)) ** (1.0 / N_NODES)
-        most = min(LARGEST_GROWTH * (z[-1] - z[-2]), LARGEST_STEP)
-        self._step = float(np.clip(np.nan_to_num(step), 0.0, most))
+            step = (limit / (SAFETY * middle * largest)) ** (1.0 / q)
+        most = min(LARGEST_GROWTH * (z[-1] - z[-2]), self._largest_step)
+        self._step = max(float(np.clip(np.nan_to_num(step), 0.0, most)), self._least_step)
 
     def polynomial(self, position: int) -> tuple[list[int], Array]:
         """Return the nodes of the polynomial at a C, and the factors of their values in it."""
         window = self._window(position)
         factors = polynomial_factors(self._nodes[window], self._x[self._rank[position]])
         return self.positions[window], factors
+
+    def line(self, position: int) -> tuple[list[int], Array]:
+        """Return the two nodes around a C, and the factors of their values in the line there."""
+        after = int(np.searchsorted(self._rank[self.positions], self._rank[position]))
+        ends = slice(after - 1, after + 1)
+        factors = polynomial_factors(self._nodes[ends], self._x[self._rank[position]])
+        return self.positions[ends], factors
 
     def errors(self, scores: Array) -> dict[int, float]:
         """Return bounds on the errors of interpolated scores at the Cs that are not nodes.
@@ -95,7 +116,7 @@ class PathNodes:
         if not others:
             return found
         z = self._nodes
-        differences = np.abs(_divided_differences(z, scores))
+        differences = np.abs(_divided_differences(z, scores, self._n_nodes))
         for position in others:
             window = self._window(position)
             # Two sets of q + 1 successive nodes include those of the polynomial.
@@ -130,12 +151,13 @@ class PathNodes:
     def _window(self, position: int) -> slice:
         """Return the nodes of the polynomial at a C: about as many on each side of it."""
         after = int(np.searchsorted(self._rank[self.positions], self._rank[position]))
-        first = int(np.clip(after - N_NODES // 2, 0, len(self.positions) - N_NODES))
-        return slice(first, first + N_NODES)
+        q = self._n_nodes
+        first = int(np.clip(after - q // 2, 0, len(self.positions) - q))
+        return slice(first, first + q)
 
 
-def _divided_differences(x: Array, values: Array) -> Array:
-    """Return the divided differences of N_NODES + 1 successive values at x, (n - N_NODES,)."""
-    for k in range(1, N_NODES + 1):
+def _divided_differences(x: Array, values: Array, order: int) -> Array:
+    """Return the divided differences of order + 1 successive values at x, (n - order,)."""
+    for k in range(1, order + 1):
         values = np.diff(values) / (x[k:] - x[:-k])
     return values

@@ -8,11 +8,18 @@ by (t - p)·δ, to first order. By Cauchy and Schwarz, the mean over held-out ro
 The mean of δᵀΛδ over the n rows of the fit stands in for that over the held-out rows. It is at most
 D²/n, where D = √(n Δᵀ H Δ) is the distance to the optimum in standard errors: Δ is the step to the
 optimum, and H the Hessian of the mean loss plus the penalty.
+
+Where few held-out rows have tiny probabilities, this bound on the change is far above the mean of
+the absolute changes by the last Newton step. But that mean does not show what the step leaves out,
+which in weakly determined directions may be more than the step. Errors are estimated by the
+geometric mean of both. On four data sets with a lasso and `cv_tol=0.05`, mean scores were at most
+0.031 standard errors from those of exact fits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,7 +43,7 @@ LEFT_BY_STEP = 0.3
 # The share of `cv_tol` at which fits end. During the fits, only the standard errors over rows are
 # known. `cv_tol` refers to the standard errors over folds, which may be much smaller if there are
 # few folds.
-AIM = 0.25
+AIM = 0.5
 
 
 class HeldOutRows:
@@ -77,39 +84,78 @@ class HeldOutRows:
         # The effective number of observations in all folds, for weights that are not equal.
         self._size = n_folds / float(np.square(self._shares).sum())
 
-    def scores(self, coefs: Array, intercepts: Array) -> tuple[Array, Array, Array]:
-        """Return the mean log-likelihoods of models, their standard errors and χ².
+    def log_likelihoods(self, coefs: Array, intercepts: Array) -> Array:
+        """Return the log-likelihoods of the observations, (n_models, n_observed).
 
-        All results have the shape (n_models,). The standard errors are those of the mean over the
-        held-out rows of all folds, whose log-likelihoods are assumed to vary within classes as
-        those of this fold.
-        Coefficients have the shape (n_models, n_logits, n_features), and
-        intercepts (n_models, n_logits).
+        Coefficients have the shape (n_models, n_logits, n_features), and intercepts
+        (n_models, n_logits).
         """
         m, R, d = coefs.shape
         together = max(1, MOST_COEFFICIENTS // max(R * d, 1))
         if m > together:
             parts = [
-                self.scores(coefs[i : i + together], intercepts[i : i + together])
+                self.log_likelihoods(coefs[i : i + together], intercepts[i : i + together])
                 for i in range(0, m, together)
             ]
-            mean, errors, chi2 = (np.concatenate(part) for part in zip(*parts, strict=True))
-            return mean, errors, chi2
+            return np.concatenate(parts)
         flat = coefs.reshape(m * R, d).astype(np.float64, copy=False)
         Z = self._X @ flat.T if sparse.issparse(self._X) else flat @ self._X.T
         Z = Z.T if sparse.issparse(self._X) else Z
         Z = np.asarray(Z, dtype=np.float64).reshape(m, R, -1) + intercepts[..., None]
         if self._offset is not None:
             Z += self._offset.T
-        values = log_softmax(Z, 1)[:, self._code, self._row]
-        mean = values @ self._shares
+        return np.asarray(log_softmax(Z, 1)[:, self._code, self._row])
+
+    def mean(self, values: Array) -> Array:
+        """Return the means of values of the observations (n_models, n_observed), (n_models,)."""
+        return np.asarray(values @ self._shares)
+
+    def standard_errors(self, values: Array) -> Array:
+        """Return the standard errors of mean log-likelihoods, (n_models,).
+
+        They are those of the mean over the held-out rows of all folds, whose log-likelihoods are
+        assumed to vary within classes as those of this fold. `values` are those of
+        `log_likelihoods`.
+        """
         # Folds have nearly equal shares of each class, whose means do not differ between folds.
         about_class = values - (values @ self._in_class)[:, self._code]
-        variance = np.square(about_class) @ self._shares
+        return np.asarray(np.sqrt(self.mean(np.square(about_class)) / self._size))
+
+    def mean_pearson(self, values: Array) -> Array:
+        """Return χ², the mean Pearson statistics, (n_models,).
+
+        `values` are those of `log_likelihoods`.
+        """
         # For an observation of a class with the probability p, Σ_k (t_k - p_k)²/p_k is 1/p - 1.
         with np.errstate(over="ignore"):
-            chi2 = np.expm1(-values) @ self._shares
-        return mean, np.sqrt(variance / self._size), chi2
+            return self.mean(np.expm1(-values))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """A fit that is to be scored.
+
+    Attributes
+    ----------
+    index : int
+        The position of its C.
+    end, start : tuple of ndarray
+        Coefficients (n_logits, n_features) and intercepts (n_logits,) where its last Newton step
+        ends and starts.
+    distance : float
+        The distance from the start of this step to the optimum, in standard errors.
+    is_exact : bool
+        Whether the fit was made up to `tol`.
+    size : float
+        The effective number of rows.
+    """
+
+    index: int
+    end: tuple[Array, Array]
+    start: tuple[Array, Array]
+    distance: float
+    is_exact: bool
+    size: float
 
 
 class ScoreAccuracy:
@@ -123,6 +169,9 @@ class ScoreAccuracy:
         The largest error of a score, as a share of its standard error.
     tol : float
         The distance to the optimum, in standard errors, at which a fit counts as exact.
+    interpolates_scores : bool, default=False
+        Whether Cs may be left out on a path with an L1 penalty as well. Only scores are then
+        interpolated accurately; coefficients lie on lines between two fits.
 
     Attributes
     ----------
@@ -136,12 +185,20 @@ class ScoreAccuracy:
         on their changes up to the optimum; 0 for fits whose distance is at most `tol`.
     """
 
-    def __init__(self, held_out: Callable[[], HeldOutRows], cv_tol: float, tol: float) -> None:
+    def __init__(
+        self,
+        held_out: Callable[[], HeldOutRows],
+        cv_tol: float,
+        tol: float,
+        *,
+        interpolates_scores: bool = False,
+    ) -> None:
         self._make, self._cv_tol, self._tol = held_out, cv_tol, tol
+        self._interpolates_scores = interpolates_scores
         self._is_smooth = False
         self._held_out: HeldOutRows | None = None
         self._nodes: PathNodes | None = None
-        self._open: list[tuple[int, Array, Array, float, float]] = []
+        self._open: list[_Fit] = []
         self._limits: dict[int, float] = {}
         self.distance, self.starts_at_path = 0.0, False
         self.scores: dict[int, float] = {}
@@ -155,10 +212,10 @@ class ScoreAccuracy:
         coefficients at which the fit should start, and `starts_at_path` says so.
 
         `is_smooth` says whether coefficients are smooth functions of C; otherwise all Cs are
-        fitted.
+        fitted, unless scores may be interpolated.
         """
         self._is_smooth = is_smooth
-        nodes = self._nodes = PathNodes(path.Cs)
+        nodes = self._nodes = PathNodes(path.Cs, is_smooth=is_smooth)
         while nodes.add_next():
             yield nodes.positions[-1]
         self._score_open_fits()
@@ -170,17 +227,23 @@ class ScoreAccuracy:
             self._score_open_fits()
             nodes.add(middles)
 
-    def add(self, index: int, coef: Array, intercept: Array, solution: Solution) -> None:
+    def add(
+        self,
+        index: int,
+        end: tuple[Array, Array],
+        start: tuple[Array, Array],
+        solution: Solution,
+    ) -> None:
         """Remember the fit at the C at position `index`, which is scored together with later fits.
 
-        `solution` is a result of `PredictedPath.near`. Each CS_TOGETHER fits are scored, and
-        `fill_in` scores the rest.
+        `solution` is a result of `PredictedPath.near`, and `end` and `start` are the coefficients
+        and intercepts where its last Newton step ends and starts. Each CS_TOGETHER fits are scored,
+        and `fill_in` scores the rest.
         """
         size = solution.point.objective.blocks.effective_size
         # Fits that were continued up to `tol` have a duality gap. The gap of the others is NaN.
         is_exact = not np.isnan(solution.gap) or solution.distance <= self._tol
-        distance = 0.0 if is_exact else solution.distance
-        self._open.append((index, coef, intercept, distance, size))
+        self._open.append(_Fit(index, end, start, solution.distance, is_exact, size))
         if len(self._open) >= CS_TOGETHER:
             self._score_open_fits()
 
@@ -188,27 +251,35 @@ class ScoreAccuracy:
         """Interpolate and score the coefficients at the Cs without a fit."""
         assert self._nodes is not None
         found = self._nodes.errors(self._known(self.scores))
-        for i, error in found.items():
-            nodes = self._interpolate(path, i)
-            path.optimality_gaps[i] = np.nan
-            self.errors[i] = error + max(self.errors[j] for j in nodes)
         others = list(found)
+        for i in others:
+            self._interpolate(path, i)
+            path.optimality_gaps[i] = np.nan
+            nodes, factors = self._nodes.polynomial(i)
+            found[i] += max(self.errors[j] for j in nodes)
+            self.scores[i] = float(factors @ [self.scores[j] for j in nodes])
+        self.errors |= found
+        if not self._is_smooth:
+            return
         for first in range(0, len(others), CS_TOGETHER):
             some = others[first : first + CS_TOGETHER]
             assert self._held_out is not None
-            mean, _, _ = self._held_out.scores(path.coefs[some], path.intercepts[some])
-            self.scores |= dict(zip(some, mean.tolist(), strict=True))
+            values = self._held_out.log_likelihoods(path.coefs[some], path.intercepts[some])
+            self.scores |= dict(zip(some, self._held_out.mean(values).tolist(), strict=True))
 
-    def _interpolate(self, path: MaxentPath, position: int) -> list[int]:
-        """Write interpolated coefficients to a path, and return the positions of their nodes."""
+    def _interpolate(self, path: MaxentPath, position: int) -> None:
+        """Write interpolated coefficients to a path.
+
+        Zeros of a path with an L1 penalty stay where both neighbours have them.
+        """
         assert self._nodes is not None
-        nodes, factors = self._nodes.polynomial(position)
+        along = self._nodes.polynomial if self._is_smooth else self._nodes.line
+        nodes, factors = along(position)
         out = path.coefs[position]
         np.multiply(path.coefs[nodes[0]], factors[0], out=out)
         for node, factor in zip(nodes[1:], factors[1:], strict=True):
             out += factor * path.coefs[node]
         path.intercepts[position] = factors @ path.intercepts[nodes]
-        return nodes
 
     def _known(self, values: dict[int, float]) -> Array:
         """Return the values at the nodes, (n_nodes,)."""
@@ -224,17 +295,28 @@ class ScoreAccuracy:
             return
         if self._held_out is None:
             self._held_out = self._make()
-        index, coefs, intercepts, distances, sizes = zip(*self._open, strict=True)
-        self._open = []
-        mean, std_errs, chi2 = self._held_out.scores(np.array(coefs), np.array(intercepts))
-        root = LEFT_BY_STEP * np.sqrt(np.divide(chi2, sizes))
+        fits, self._open = self._open, []
+        held_out = self._held_out
+        ends = [fit.end for fit in fits]
+        both = [*ends, *(fit.start for fit in fits)]
+        coefs, intercepts = (np.array(part) for part in zip(*both, strict=True))
+        values, before = np.split(held_out.log_likelihoods(coefs, intercepts), 2)
+        std_errs = held_out.standard_errors(values)
+        changes = held_out.mean(np.abs(values - before))
+        distances = np.array([fit.distance for fit in fits])
+        bounds = np.sqrt(held_out.mean_pearson(values) / np.array([fit.size for fit in fits]))
         with np.errstate(invalid="ignore"):
-            errors = np.where(np.array(distances) > 0.0, root * distances, 0.0)
-        self.scores |= dict(zip(index, mean.tolist(), strict=True))
+            bounds = np.where(distances > 0.0, bounds * distances, 0.0)
+        errors = LEFT_BY_STEP * np.sqrt(np.fmin(changes, bounds) * bounds)
+        rates = np.divide(errors, distances, out=np.zeros(len(errors)), where=distances > 0.0)
+        errors[[fit.is_exact for fit in fits]] = 0.0
+        index = [fit.index for fit in fits]
+        self.scores |= dict(zip(index, held_out.mean(values).tolist(), strict=True))
         self.errors |= dict(zip(index, errors.tolist(), strict=True))
         limits = (AIM * self._cv_tol * std_errs).tolist()
         self._limits |= dict(zip(index, limits, strict=True))
-        distance = limits[-1] / max(root[-1], 1e-300)
+        distance = limits[-1] / max(float(rates.max()), 1e-300)
         self.distance = float(np.clip(np.nan_to_num(distance), 0.0, LARGEST_DISTANCE))
-        if self._is_smooth and self._nodes is not None:
+        may_leave_out = self._is_smooth or self._interpolates_scores
+        if may_leave_out and self._nodes is not None:
             self._nodes.choose_step(self._known(self.scores), limits[-1])

@@ -155,6 +155,26 @@ def test_coefficients_of_a_ridge_are_interpolated():
         np.testing.assert_allclose(rough.scores_[fold, 0], scores, rtol=1e-9)
 
 
+def test_scores_of_a_lasso_are_interpolated():
+    options = {"Cs": np.geomspace(0.005, 1.0, 60), "l1_ratios": [1.0]}
+    rough, exact = both(WIDE, options)
+    limit = CV_TOL * exact.scores_std_err_
+    assert (np.abs(rough.scores_.mean(axis=0) - exact.scores_.mean(axis=0)) <= limit).all()
+    assert rough.C_ == exact.C_
+    is_fitted = rough.n_iter_[:, 0] > 0
+    assert is_fitted[:, [0, -1]].all()
+    assert is_fitted.sum() < 0.9 * is_fitted.size
+    # Coefficients lie on the line between the fits around them, and have the zeros of both.
+    for fold, rank in np.argwhere(~is_fitted):
+        fitted = np.flatnonzero(is_fitted[fold])
+        ends = [fitted[fitted < rank][-1], fitted[fitted > rank][0]]
+        x, W = np.log(rough.Cs_), rough.coefs_paths_[fold, 0]
+        t = (x[rank] - x[ends[0]]) / (x[ends[1]] - x[ends[0]])
+        line = (1.0 - t) * W[ends[0]] + t * W[ends[1]]
+        np.testing.assert_allclose(W[rank], line, atol=1e-12)
+        assert not W[rank][(W[ends] == 0.0).all(axis=0)].any()
+
+
 @pytest.mark.parametrize(
     ("data", "Cs"),
     [
@@ -215,7 +235,8 @@ def test_scores_of_held_out_rows(n_logits, is_sparse):
     coefs, intercepts = RNG.normal(size=(m, n_logits, d)), RNG.normal(size=(m, n_logits))
     rows = sp.csr_array(X) if is_sparse else X
     held_out = HeldOutRows(rows, observe(codes), weights, offset, n_folds=5)
-    found = held_out.scores(coefs, intercepts)
+    found = held_out.log_likelihoods(coefs, intercepts)
+    found = held_out.mean(found), held_out.standard_errors(found), held_out.mean_pearson(found)
     for i in range(m):
         Z = X @ coefs[i].T + intercepts[i] + offset
         Z = np.column_stack([np.zeros(n), Z]) if n_logits == 1 else Z

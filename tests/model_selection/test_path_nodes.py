@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from skmaxent._model_selection._path_nodes import N_NODES, PathNodes
+from skmaxent._model_selection._path_nodes import (
+    LARGEST_NONSMOOTH_STEP,
+    SMOOTH_NODES,
+    PathNodes,
+)
 
 RNG = np.random.default_rng(0)
 FUNCTIONS = {
@@ -23,9 +27,9 @@ def interpolated(nodes, Cs, function):
     return values
 
 
-def nodes_for(Cs, function, limit):
+def nodes_for(Cs, function, limit, *, is_smooth=True):
     """The nodes that errors below a limit need, chosen as for the scores of a path."""
-    nodes = PathNodes(Cs)
+    nodes = PathNodes(Cs, is_smooth=is_smooth)
 
     def scores():
         return function(np.log(Cs[nodes.positions]))
@@ -52,9 +56,34 @@ def test_errors_are_below_their_bounds_and_these_below_the_limit(name, limit):
     assert len(nodes.positions) < 120
 
 
+def test_kinks_are_seen():
+    """A path with an L1 penalty: the score has a kink wherever a coefficient becomes zero."""
+    Cs = np.geomspace(1e-2, 1e2, 200)
+    kinks = np.linspace(-3.0, 3.0, 9)
+
+    def score(x):
+        return np.cos(0.5 * x) + 1e-3 * np.maximum(np.subtract.outer(x, kinks), 0.0).sum(axis=1)
+
+    nodes, bounds = nodes_for(Cs, score, 1e-4, is_smooth=False)
+    error = np.abs(interpolated(nodes, Cs, score) - score(np.log(Cs)))
+    assert max(bounds.values()) <= 1e-4
+    assert error.max() <= 1e-4
+    assert len(nodes.positions) < 100
+    assert np.diff(np.log(Cs[nodes.positions])).max() <= LARGEST_NONSMOOTH_STEP * (1.0 + 1e-6)
+
+
+def test_lines_are_exact_between_two_nodes():
+    Cs = np.geomspace(0.1, 10.0, 40)
+    nodes, bounds = nodes_for(Cs, np.cos, 1e-4, is_smooth=False)
+    for i in bounds:
+        (left, right), factors = nodes.line(i)
+        assert left < i < right
+        np.testing.assert_allclose(factors @ np.log(Cs[[left, right]]), np.log(Cs[i]), atol=1e-12)
+
+
 def test_polynomials_of_as_many_coefficients_as_nodes_are_exact():
     Cs = np.geomspace(0.1, 10.0, 40)[RNG.permutation(40)]
-    polynomial = np.polynomial.Polynomial(RNG.normal(size=N_NODES))
+    polynomial = np.polynomial.Polynomial(RNG.normal(size=SMOOTH_NODES))
     nodes, bounds = nodes_for(Cs, polynomial, 1e-6)
     np.testing.assert_allclose(
         interpolated(nodes, Cs, polynomial), polynomial(np.log(Cs)), rtol=1e-10, atol=1e-10
