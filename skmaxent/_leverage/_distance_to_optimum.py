@@ -11,6 +11,7 @@ import numpy as np
 
 from skmaxent._existence import Watch
 from skmaxent._leverage import _reference_coding
+from skmaxent._leverage._hessian_systems import inverse_diagonal, solutions
 from skmaxent._leverage._inverse_hessian import InverseHessian
 from skmaxent._leverage._leverages import Leverages
 from skmaxent._objective._objective import Point
@@ -115,9 +116,12 @@ def distance_of_rows(leverages: Leverages, terms: PenaltyTerms, total: float) ->
     scale = total * point.objective.total_weight
     gradient = point.loss_gradient()
     if not isinstance(inverse, InverseHessian):
-        gradient += terms.whole_penalty().tangent(point.theta).gradient
-        products = np.einsum("kj,mkj->m", gradient, inverse.theta)
-        return float(np.sqrt(scale * np.mean(products**2)))
+        tangent = terms.whole_penalty().tangent(point.theta)
+        varies = tangent.free & point.objective.standardisation.is_free
+        gradient = varies * (gradient + tangent.gradient)
+        diagonal = inverse_diagonal(point, tangent, varies)
+        step = solutions(point, tangent, varies, diagonal, gradient[None])[0]
+        return float(np.sqrt(total * max(float((gradient * step).sum()), 0.0)))
     free = inverse.free
     if free.is_reference and len(free.columns) < len(gradient):
         gradient = penalised_gradient(point, terms)

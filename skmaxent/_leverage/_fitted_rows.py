@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -55,7 +56,13 @@ class FittedRows:
         return np.asarray(self.training.problem.objective.from_coefficients(*known))
 
     def leverages(
-        self, weights: str, *, is_rough: bool = False, n_vectors: int = N_VECTORS
+        self,
+        weights: str,
+        *,
+        is_rough: bool = False,
+        n_vectors: int = N_VECTORS,
+        factor: float | None = None,
+        is_far: bool = False,
     ) -> Leverages:
         """Return the leverages of the rows: how much a row determines its own fitted logits.
 
@@ -69,8 +76,8 @@ class FittedRows:
             one is left out. With "probability", weights are sampling weights, and whole rows are
             left out. Rows of shares are left out as a whole in both cases.
         is_rough : bool, default=False
-            Whether three digits of leverages are enough; see `InverseHessian.at`.
-        n_vectors : int, default=N_VECTORS
+            Whether three digits of leverages are enough; see `Leverages.of`.
+        n_vectors, factor, is_far : object
             As in `Leverages.of`.
 
         Raises
@@ -83,8 +90,13 @@ class FittedRows:
         shares = None
         if weights == "frequency" and (self.training.blocks.has_codes or self.has_whole_counts):
             shares = shares_of(self.training.data.observations)
-        problem = self.training.problem
-        return Leverages.of(problem, self.theta, shares, is_rough=is_rough, n_vectors=n_vectors)
+        options: dict[str, Any] = {"is_rough": is_rough, "n_vectors": n_vectors, "factor": factor}
+        options["is_far"] = is_far
+        return Leverages.of(self.training.problem, self.theta, shares, **options)
+
+    def leverage_factor(self) -> float | None:
+        """Return the result of `Leverages.factor_of`."""
+        return Leverages.factor_of(self.training.problem, self.theta)
 
     def check_supported(self, weights: str) -> None:
         """Raise ValueError if rows cannot be left out of this fit, or not with these weights."""

@@ -63,7 +63,9 @@ class FreeCoefficients:
         cls, columns: Sequence[Array], shape: tuple[int, int], *, reference: bool
     ) -> FreeCoefficients:
         """Return the coordinates for the attribute `columns`."""
-        union = np.unique(np.concatenate(columns)) if len(columns) else np.zeros(0, np.intp)
+        first = columns[0] if len(columns) else np.zeros(0, np.intp)
+        is_same = all(each is first for each in columns)
+        union = first if is_same else np.unique(np.concatenate(columns))
         return cls(tuple(columns), union.astype(np.intp), reference, shape)
 
     @classmethod

@@ -28,7 +28,8 @@ from skmaxent._leverage._refit_choice import (
     RefitChoice,
 )
 from skmaxent._leverage._refits import NEWTON_TOLERANCE, Refits
-from skmaxent._leverage._sampled_inverse import N_GROUPS, N_VECTORS, SampledInverse
+from skmaxent._leverage._sampled_inverse import N_GROUPS, N_VECTORS
+from skmaxent._leverage._scaled_inverse import ScaledInverse
 from skmaxent._public import public
 from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
@@ -208,6 +209,12 @@ class HeldOut:
         """Whether leverages are estimated from random vectors."""
         return _is_sampled(self.leverages)
 
+    @property
+    def factor(self) -> float | None:
+        """The factor of a `ScaledInverse`; None for other leverages."""
+        inverse = None if self.leverages is None else self.leverages.inverse
+        return inverse.factor if isinstance(inverse, ScaledInverse) else None
+
     def with_leverages(self) -> HeldOut:
         """Return the same scores with leverages, which some exact fits need."""
         leverages = self.fit.leverages("frequency", is_rough=True)
@@ -265,6 +272,8 @@ def by_one_step(
     refit_tolerance: float = NEWTON_TOLERANCE,
     score_tolerance: float | None = None,
     n_vectors: int = N_VECTORS,
+    factor: float | None = None,
+    is_far: bool = False,
     refits_sampled: bool = True,
     units: Units | None = None,
 ) -> HeldOut:
@@ -288,6 +297,8 @@ def by_one_step(
         As the `tolerance` of `RefitChoice`.
     n_vectors : int, default=N_VECTORS
         The number of random vectors, if leverages are estimated from them.
+    factor, is_far : object
+        As in `Leverages.of`.
     refits_sampled : bool, default=True
         Whether exact fits replace inaccurate approximations from random vectors. If not, they only
         replace those of nearly singular units. With few vectors, the largest changes are those with
@@ -300,7 +311,8 @@ def by_one_step(
     fit.check_supported(weights)
     problem, leverages = fit.training.problem, None
     if units is None:
-        leverages = fit.leverages(weights, is_rough=is_rough, n_vectors=n_vectors)
+        given: dict[str, Any] = {"n_vectors": n_vectors, "factor": factor, "is_far": is_far}
+        leverages = fit.leverages(weights, is_rough=is_rough, **given)
         _warn_of_other_rows(fit, leverages, weights)
         units = left_out_units(fit, leverages, weights)
     is_single = _is_single(fit, units, weights, refuse_single)
@@ -363,7 +375,7 @@ def make_exact_fits(held: Sequence[HeldOut], best: float = -np.inf) -> None:
 
 def _is_sampled(leverages: Leverages | None) -> bool:
     """Return whether leverages are estimated from random vectors."""
-    return leverages is not None and isinstance(leverages.inverse, SampledInverse)
+    return leverages is not None and not isinstance(leverages.inverse, InverseHessian)
 
 
 def _warn_of_other_rows(fit: FittedRows, leverages: Leverages, weights: str) -> None:
@@ -406,7 +418,7 @@ def _with_more_vectors(
     if leverages is None or not _is_sampled(leverages) or most_error == np.inf:
         return leverages
     inverse = leverages.inverse
-    assert isinstance(inverse, SampledInverse)
+    assert not isinstance(inverse, InverseHessian)
     given = fit, weights, leverages, scores, np.zeros(0, np.intp)
     error = float(_jackknife(*given, _mean_log_score, N_GROUPS)[1])
     goal = most_error * scores.std_err(scores.log_scores)
@@ -415,7 +427,10 @@ def _with_more_vectors(
     point, terms = leverages.point, fit.training.problem.terms
     if inverse.rank <= MOST_INVERTED:
         return replace(leverages, inverse=InverseHessian.at(point, terms, is_rough=True))
-    needed = len(inverse.used) * (MARGIN * error / goal) ** 2 if goal > 0.0 else np.inf
+    ratio = (MARGIN * error / goal) ** 2 if goal > 0.0 else np.inf
+    if isinstance(inverse, ScaledInverse):
+        return replace(leverages, inverse=inverse.with_more(ratio, point, terms))
+    needed = len(inverse.used) * ratio
     return replace(leverages, inverse=inverse.with_vectors(needed, point, terms))
 
 

@@ -8,10 +8,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from skmaxent._leverage._curvature_roots import curvature_root
 from skmaxent._leverage._inverse_hessian import FreeCoefficients, InverseHessian
 from skmaxent._leverage._sampled_inverse import N_GROUPS, N_VECTORS, SampledInverse
+from skmaxent._leverage._scaled_inverse import ScaledInverse
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import Point
 from skmaxent._objective._penalty import Ridge
@@ -23,8 +25,13 @@ from skmaxent._typing import Array
 
 # The largest number of free coefficients for which the Hessian is inverted.
 MOST_EXACT = 3000
+# The largest number for which it is inverted for sparse rows where scores are far from the best,
+# and the share of the random vectors that are drawn there.
+FAR_EXACT, FAR_VECTORS = 1000, 0.34
 # A kernel: a function of a block's rows that returns terms of sums.
 Kernel = Callable[..., tuple[Any, ...]]
+# The ways to compute leverages.
+Inverse = InverseHessian | SampledInverse | ScaledInverse
 # Eigenvalues of a row's hat matrix above this are replaced by it. The row alone then determines a
 # direction of its logits, and one Newton step does not lead near the fit without the row.
 LARGEST_HAT = 1.0 - 1e-9
@@ -62,17 +69,17 @@ class Leverages:
     ----------
     point : Point
         The loss at θ, without the penalty, in float64.
-    inverse : InverseHessian or SampledInverse
-        H⁻¹, or random vectors with the covariance H⁻¹ if there are more than `MOST_EXACT`
-        coefficients. Random vectors estimate leverages with an error, and do not give changes of
-        coefficients.
+    inverse : InverseHessian, SampledInverse or ScaledInverse
+        H⁻¹, or if there are more than `MOST_EXACT` coefficients a model of the leverages or random
+        vectors with the covariance H⁻¹. These estimate leverages with an error, and do not give
+        changes of coefficients.
     shares : ndarray of shape (n_samples,) or None
         u_i/s_i, the part of the weight of each row that is left out. None leaves out whole rows.
         `shares_of` returns the shares that leave out one observation of each row.
     """
 
     point: Point
-    inverse: InverseHessian | SampledInverse
+    inverse: Inverse
     shares: Array | None = None
 
     @classmethod
@@ -84,31 +91,53 @@ class Leverages:
         *,
         is_rough: bool = False,
         n_vectors: int = N_VECTORS,
+        factor: float | None = None,
+        is_far: bool = False,
     ) -> Leverages:
         """Return the leverages of the rows of a problem at its minimum.
 
         `theta` (n_logits, d + 1) is the minimum, in coefficients of the standardised columns of the
-        problem. With `is_rough`, three digits of leverages are enough; see `InverseHessian.at`.
-        `n_vectors` is the number of random vectors, if there are any.
+        problem. With `is_rough`, three digits of leverages are enough; see `InverseHessian.at`, and
+        if there are too many coefficients a `ScaledInverse`, for which `factor` may be known. With
+        `is_far`, the result is less accurate, and takes less time for sparse rows.
+        `n_vectors` is the number of random vectors of a `SampledInverse`.
         """
-        objective = problem.objective.in_float64()
-        objective = objective.with_penalty(Ridge(np.zeros(objective.blocks.n_features)))
-        point = objective.at(theta)
+        point = _loss_at(problem, theta)
         free = FreeCoefficients.at(point, problem.terms)
+        given = point, problem.terms, free.size
+        is_far = is_far and sp.issparse(getattr(point.objective.blocks, "X", None))
+        if is_rough and free.size > (FAR_EXACT if is_far else MOST_EXACT):
+            scaled = ScaledInverse.at(*given, factor, FAR_VECTORS if is_far else 1.0)
+            if scaled is not None:
+                return cls(point, scaled, shares)
         if free.size > MOST_EXACT:
-            sampled = SampledInverse.at(point, problem.terms, free.size, n_vectors)
+            sampled = SampledInverse.at(*given, n_vectors)
             return cls(point, sampled, shares)
         inverse = InverseHessian.at(point, problem.terms, free, is_rough=is_rough)
         return cls(point, inverse, shares)
 
+    @classmethod
+    def factor_of(cls, problem: Problem, theta: Array) -> float | None:
+        """Return the factor of scaled leverages; None if leverages are not scaled.
+
+        `problem` and `theta` are as in `of`.
+        """
+        point = _loss_at(problem, theta)
+        free = FreeCoefficients.at(point, problem.terms)
+        if free.size <= MOST_EXACT:
+            return None
+        scaled = ScaledInverse.at(point, problem.terms, free.size)
+        return None if scaled is None else scaled.factor
+
     def replicates(self, n_groups: int = N_GROUPS) -> list[Leverages]:
         """Return leverages for a jackknife over the random vectors; no leverages if they are exact.
 
-        Each of the `n_groups` results leaves out one group of the vectors.
+        Each of the `n_groups` results, or of fewer if there are few vectors, leaves out one group.
         """
         if isinstance(self.inverse, InverseHessian):
             return []
         inverse = self.inverse
+        n_groups = inverse.n_groups(n_groups)
         return [replace(self, inverse=inverse.without(at, n_groups)) for at in range(n_groups)]
 
     def map_reduce(self, kernel: Kernel, *args: Any, combine: np.ufunc = np.add) -> tuple[Any, ...]:
@@ -238,7 +267,7 @@ class RowLeverages(RowMatrices):
     """
 
     context: KernelContext
-    inverse: InverseHessian | SampledInverse
+    inverse: Inverse
 
     @property
     def at(self) -> slice:
@@ -268,7 +297,7 @@ class RowLeverages(RowMatrices):
 
     def change(self, residuals: Array) -> Array:
         """Return H⁻¹ (I ⊗ x̃_i) ρ_i in reference coding, (rows, r, d + 1), for ρ_i (rows, r)."""
-        if isinstance(self.inverse, SampledInverse):
+        if not isinstance(self.inverse, InverseHessian):
             raise ValueError(
                 f"changes of coefficients are for models with up to {MOST_EXACT} coefficients."
             )
@@ -298,6 +327,12 @@ def shares_of(observations: Array | None) -> Array | None:
     if observations is None or not (observations > 1.0).any():
         return None
     return np.asarray(1.0 / np.maximum(observations, 1.0))
+
+
+def _loss_at(problem: Problem, theta: Array) -> Point:
+    """Return the loss of a problem at θ, without its penalty, in float64."""
+    objective = problem.objective.in_float64()
+    return objective.with_penalty(Ridge(np.zeros(objective.blocks.n_features))).at(theta)
 
 
 def _largest_eigenvalue(hat: Array) -> Array:
@@ -338,7 +373,7 @@ def _residual(context: KernelContext) -> Array:
 def _of_rows(
     block: Any,
     model: Any,
-    inverse: InverseHessian | SampledInverse,
+    inverse: Inverse,
     shares: Array | None,
     kernel: Kernel,
     *args: Any,
@@ -350,9 +385,7 @@ def _of_rows(
     return kernel(_leverages_of(KernelContext(block, model), inverse, shares), *args)
 
 
-def _leverages_of(
-    context: KernelContext, inverse: InverseHessian | SampledInverse, shares: Array | None
-) -> RowLeverages:
+def _leverages_of(context: KernelContext, inverse: Inverse, shares: Array | None) -> RowLeverages:
     """Return the leverages of the rows of a block; `shares` (n_samples,) belong to all rows."""
     weights = np.asarray(on_host(context.weights), dtype=float)
     left_out = weights

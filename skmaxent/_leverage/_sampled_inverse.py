@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from skmaxent._leverage._control_variates import Control, RowLogits, mean_products
 from skmaxent._leverage._curvature_roots import curvature_root
+from skmaxent._leverage._hessian_systems import (
+    has_common_ridge,
+    inverse_diagonal,
+    of_theta,
+    repeated,
+    solutions,
+)
 from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import Point
-from skmaxent._objective._penalty import Ridge, Tangent
+from skmaxent._objective._penalty import Tangent
 from skmaxent._objective._terms import PenaltyTerms
-from skmaxent._solvers._preconditioner_choice import PreconditionerChoice
-from skmaxent._solvers._preconditioners import DiagonalPreconditioner, Preconditioner
 from skmaxent._storage._device_array import on_host
 from skmaxent._typing import Array
 
@@ -25,9 +29,6 @@ LEAST_SURPLUS = 5
 # The largest number of random vectors, and of bytes of them and of their working arrays, if 100
 # vectors leave too large an error.
 MOST_VECTORS, MOST_BYTES = 400, 1 << 29
-# The relative error of the linear systems whose solutions the vectors are, and the largest number
-# of iterations of conjugate gradients for them.
-ACCURACY, MOST_PRODUCTS = 1e-3, 500
 
 
 def few_vectors(r: int) -> int:
@@ -107,21 +108,21 @@ class SampledInverse:
         tangent = terms.whole_penalty().tangent(point.theta)
         free = tangent.free & objective.standardisation.is_free
         total = objective.total_weight
-        g = _of_theta(point, point.map_reduce(_noise_gradient, n_vectors, seed), 1.0)
+        g = of_theta(point, point.map_reduce(_noise_gradient, n_vectors, seed), 1.0)
         g += np.sqrt(total) * _penalty_noise(tangent, g.shape, seed)
-        if objective.likelihood.is_coupled and _has_common_ridge(point, tangent, free):
+        if objective.likelihood.is_coupled and has_common_ridge(point, tangent, free):
             # The part of g in the direction that adds the same number to all classes is removed:
             # this direction changes no probabilities, and preconditioners are made without it.
             g -= g.mean(axis=1, keepdims=True)
         g /= total
-        if not _has_common_ridge(point, tangent, free):
+        if not has_common_ridge(point, tangent, free):
             g *= free
-        diagonal = _inverse_diagonal(point, tangent, free)
+        diagonal = inverse_diagonal(point, tangent, free)
         n_known = 0 if known is None else len(known.theta)
-        theta = _solutions(point, tangent, free, diagonal, g[n_known:])
+        theta = solutions(point, tangent, free, diagonal, g[n_known:])
         if known is not None:
             theta = np.concatenate([known.theta, theta])
-        logits = RowLogits.of(point, theta, _repeated(diagonal, n_vectors) * g)
+        logits = RowLogits.of(point, theta, repeated(diagonal, n_vectors) * g)
         control = Control.of(point, diagonal / total, logits)
         found = cls(theta, np.arange(n_vectors), seed, size, control, logits)
         if control.is_effective or n_vectors >= N_VECTORS:
@@ -138,6 +139,10 @@ class SampledInverse:
         if n_vectors <= len(self.theta):
             return self
         return self.at(point, terms, self.rank, n_vectors, self.seed, self)
+
+    def n_groups(self, n_groups: int) -> int:
+        """Return the number of groups of vectors that the jackknife leaves out."""
+        return n_groups
 
     def without(self, group: int, n_groups: int = N_GROUPS) -> SampledInverse:
         """Return the vectors without those of one group, 0 to `n_groups` - 1."""
@@ -227,192 +232,3 @@ def _penalty_noise(tangent: Tangent, shape: tuple[int, ...], seed: int) -> Array
         group_curvature = np.sqrt(np.where(tangent.free.any(axis=0), tangent.group_curvature, 0.0))
         noise += group_curvature * (other - tangent.unit * along[:, None, :])
     return np.asarray(noise)
-
-
-def _of_theta(point: Point, sums: tuple[Array, ...], total: float) -> Array:
-    """Return gradients by θ, (n, n_logits, n_features + 1), from sums over the rows.
-
-    `sums` are sums with the columns of X, (n · n_logits, n_features), and sums of the rows
-    themselves, (n · n_logits,). They are divided by `total`. The memory of the result has the
-    order in which sparse products are fastest; see `Standardisation.gradient`.
-    """
-    objective = point.objective
-    G = objective.standardisation.gradient(sums[0], sums[1], total)
-    return np.asarray(G.reshape(-1, *objective.shape))
-
-
-def _solutions(point: Point, tangent: Tangent, free: Array, diagonal: Array, G: Array) -> Array:
-    """Return the solutions θ of H θ = g for n vectors g, (n, n_logits, n_features + 1).
-
-    H is the Hessian of the mean loss and the penalty over the coefficients in the mask `free`, and
-    `G` are the vectors g, of the shape of the result. `diagonal` is the result of
-    `_inverse_diagonal`. All systems share the passes over the rows.
-    """
-
-    is_common = _has_common_ridge(point, tangent, free)
-    repeated_free = None if is_common else _repeated(free, len(G))
-
-    def product(V: Array) -> Array:
-        out = _hessian_products(point, V)
-        out += tangent.curvature(V)
-        if repeated_free is not None:
-            out *= repeated_free
-        return out
-
-    solve = _preconditioner(point, tangent, free, diagonal, len(G))
-    return _conjugate_gradients(product, solve, G)
-
-
-def _repeated(values: Array, n: int) -> Array:
-    """Return n copies of an array (n_logits, n_features + 1), in memory as those of `_of_theta`.
-
-    NumPy's products with copies take less time than those with a broadcast array.
-    """
-    return np.tile(values.T, (1, n)).T.reshape(n, *values.shape)
-
-
-def _has_common_ridge(point: Point, tangent: Tangent, free: Array) -> bool:
-    """Return whether all coefficients vary and the penalty is a ridge, the same for all classes.
-
-    `free` (n_logits, n_features + 1) is a mask of the coefficients that vary.
-    """
-    is_common = len(tangent.diagonal) == 1 and tangent.group_curvature is None
-    return is_common and bool((free == point.objective.standardisation.is_free).all())
-
-
-def _preconditioner(
-    point: Point, tangent: Tangent, free: Array, diagonal: Array, n: int
-) -> Callable[[Array], Array]:
-    """Return a function that multiplies n gradients by an approximation of H⁻¹.
-
-    Gradients have the shape (n, n_logits, n_features + 1). The approximation is `diagonal`, the
-    inverse of the diagonal of H, or a matrix with covariances of the columns if that costs little.
-    The latter needs gradients that sum to zero over the classes, which is so with a common ridge
-    and without fixed coefficients.
-    """
-    objective = point.objective
-    if _has_common_ridge(point, tangent, free):
-        penalised = objective.with_penalty(Ridge(tangent.diagonal[0, :-1]))
-        choice = PreconditionerChoice(penalised, is_near=True)
-        preconditioner = choice.at(point.on(penalised), 0)[0]
-        if not isinstance(preconditioner, DiagonalPreconditioner):
-            return lambda G: _solved(preconditioner, G)
-    repeated = _repeated(diagonal, n)
-    return lambda G: repeated * G
-
-
-def _solved(preconditioner: Preconditioner, G: Array) -> Array:
-    """Return the inverse of a preconditioner times n gradients, in the order of their memory."""
-    out = np.empty_like(G)
-    for solution, one in zip(out, G, strict=True):
-        solution[:] = preconditioner.solve(one)
-    return out
-
-
-def _inverse_diagonal(point: Point, tangent: Tangent, free: Array) -> Array:
-    """Return the inverse of the diagonal of H, (n_logits, n_features + 1).
-
-    H is the Hessian of the mean loss and the penalty. Coefficients that are not in the mask `free`
-    get zeros.
-    """
-    objective = point.objective
-    columns = objective.standardisation
-    squares, sums, weights = point.map_reduce(_curvature_sums)
-    diagonal = np.empty(free.shape, order="F")
-    diagonal[:, -1] = weights
-    moments = squares - 2.0 * columns.center * sums + np.multiply.outer(weights, columns.center**2)
-    diagonal[:, :-1] = np.maximum(moments, 0.0) / columns.scale**2
-    diagonal /= objective.total_weight
-    diagonal += tangent.diagonal
-    if tangent.group_curvature is not None:
-        diagonal += tangent.group_curvature
-    out = np.zeros_like(diagonal)
-    return np.divide(1.0, diagonal, out=out, where=free & (diagonal > 0.0))
-
-
-def _curvature_sums(context: KernelContext) -> tuple[Array, Array, Array]:
-    """Return Σ_i s_i p_i (1 - p_i) times x_i², x_i and 1 of a block, for each class (a kernel)."""
-    P = context.probabilities
-    variances = P * (1.0 - P) * context.weights
-    block = context.block
-    return (
-        block.weighted_sums_of_squares(variances),
-        block.weighted_sums(variances),
-        variances.sum(axis=1),
-    )
-
-
-def _conjugate_gradients(
-    product: Callable[[Array], Array], precondition: Callable[[Array], Array], G: Array
-) -> Array:
-    """Return the solutions of n linear systems with the same positive semidefinite matrix.
-
-    Parameters
-    ----------
-    product, precondition : callable
-        Multiply vectors, (m, n_logits, n_features + 1), by the matrix and by the preconditioner.
-    G : ndarray of shape (n, n_logits, n_features + 1)
-        The right-hand sides. Iterations end when all residuals, in the norm of the preconditioner,
-        are at most `ACCURACY` times the first ones. A step of the same length as the last one, in
-        the next direction, is then made without a product.
-    """
-    n, R, width = G.shape
-    x, residual = np.zeros_like(G), G.copy("K")
-    direction = precondition(residual)
-
-    def products(U: Array, V: Array) -> Array:
-        """Return the n scalar products of vectors."""
-        each = np.einsum("ij,ij->i", U.reshape(n * R, width), V.reshape(n * R, width))
-        return np.asarray(each.reshape(n, R).sum(axis=1))
-
-    def scale(V: Array, factors: Array) -> None:
-        """Multiply each vector by a factor."""
-        V.reshape(n * R, width)[:] *= np.repeat(factors, R)[:, None]
-
-    rz = products(residual, direction)
-    goal, step = ACCURACY**2 * rz, np.zeros_like(rz)
-    for _ in range(MOST_PRODUCTS):
-        if (rz <= goal).all():
-            break
-        Hd = product(direction)
-        curvature = products(direction, Hd)
-        step = np.divide(rz, curvature, out=np.zeros_like(rz), where=curvature > 0.0)
-        scale(Hd, step)
-        residual -= Hd
-        z = precondition(residual)
-        before, rz = rz, products(residual, z)
-        ratio = np.divide(rz, before, out=np.zeros_like(rz), where=before > 0.0)
-        # x + step · direction, and the next direction z + ratio · direction.
-        scale(direction, step)
-        x += direction
-        scale(direction, np.divide(ratio, step, out=np.zeros_like(rz), where=step > 0.0))
-        direction += z
-    scale(direction, step)
-    x += direction
-    return x
-
-
-def _hessian_products(point: Point, V: Array) -> Array:
-    """Return the Hessian of the mean loss times n directions V; both (n, n_logits, d + 1)."""
-    objective = point.objective
-    n, R, width = V.shape
-    coef, intercept = objective.standardisation.coefficients(V.reshape(n * R, width))
-    dtype = objective.blocks.dtype
-    sums = point.map_reduce(
-        _products, coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False), R
-    )
-    return _of_theta(point, sums, objective.total_weight)
-
-
-def _products(context: KernelContext, coef: Array, intercept: Array, R: int) -> tuple[Array, Array]:
-    """Return a block's sums of the Hessian products for several directions (a kernel).
-
-    `coef` and `intercept` have R rows for each direction, one for each logit.
-    """
-    block, likelihood = context.block, context.likelihood
-    U = block.logits_without_offset(coef, intercept)
-    for start in range(0, len(coef), R):
-        U[start : start + R] = likelihood.curvature(context.probabilities, U[start : start + R])
-    if block.weights is not None:
-        U *= block.weights
-    return block.weighted_sums(U), U.sum(axis=1, dtype=np.float64)

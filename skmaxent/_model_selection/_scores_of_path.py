@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
-from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from skmaxent._input._settings import Settings
 from skmaxent._leverage._fitted_rows import FittedRows
@@ -23,7 +22,9 @@ from skmaxent._leverage._step_errors import StepErrors
 from skmaxent._model import _prediction
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._model_selection._in_sample_scores import MeanAndError, in_sample_scores
+from skmaxent._model_selection._leverage_factors import LeverageFactors
 from skmaxent._model_selection._maxent_path import MaxentPath
+from skmaxent._model_selection._optimism_curves import interpolated_scores, n_coefficients
 from skmaxent._model_selection._penalty_grid import PenaltyGrid
 from skmaxent._model_selection._selection import best_and_simplest
 from skmaxent._model_selection._vector_corrections import VectorCorrections
@@ -45,8 +46,9 @@ SMOOTH_ERROR, NONSMOOTH_ERROR, MOST_AT_END = (0.1, 0.033, 0.23), (0.03, 0.1, 0.5
 # this share of all, in ascending order; lower ones follow in descending order.
 FIRST = 0.55
 # A smooth penalty needs no leverages between two Cs whose scores are LOW errors below the best, and
-# at smaller Cs only those of one more.
-LOW = 25.0
+# at smaller Cs only those of one more. If there are very many coefficients, LOW_SCALED errors are
+# enough below the best C if the scores are within one standard error of that of the least C.
+LOW, LOW_SCALED = 25.0, 4.0
 # Early ranks with leverages of a nonsmooth penalty, where first coefficients become nonzero.
 EARLY = 2, 4
 # With a nonsmooth penalty, intervals beside the best C are divided if they have more steps.
@@ -54,9 +56,6 @@ WIDE_SMALL, WIDE = 4, 8
 # The largest number of Cs at which exact fits of small data are made together. Those at larger Cs
 # follow because there may be none, if the scores are far below the best.
 MOST_TOGETHER = 4
-# The powers of the number of nonzero coefficients by which the optimism is divided; the one whose
-# interpolated score is nearest halfway between two Cs is that of the Cs between them.
-POWERS = 0.0, 0.5, 1.0
 # The least number of intervals of the first step: grids with few Cs have a smaller STRIDE.
 LEAST_INTERVALS = 6
 # The distance to the optimum at which exact fits end, as a share of the tolerance of scores.
@@ -75,18 +74,12 @@ class ScoresOfPath:
 
     The in-sample score, that of the rows of the fit with its own coefficients, is computed at every
     C. Its optimism is the in-sample score less the score of leave-one-out. The optimism changes
-    slowly with C. Its logarithm is interpolated by a cubic curve in the rank of C. If it is not
-    positive at all Cs with leverages, or if the penalty is not smooth, the optimism divided by the
-    number of nonzero coefficients is interpolated. This number estimates the degrees of freedom of
-    a lasso (Zou, Hastie & Tibshirani 2007, Ann. Stat. 35, 2173-2192), and explains most kinks of
-    the optimism. The difference of the two standard errors is interpolated too. The rank of a C is
-    its position among the Cs with fits, in ascending order.
+    slowly with C, and is interpolated as `interpolated_scores` describes. The rank of a C is its
+    position among the Cs with fits, in ascending order.
 
     Attributes
     ----------
-    settings : Settings
-    training : TrainingProblem
-    path : MaxentPath
+    settings, training, path : object
     strengths : ndarray of shape (n_cs,)
         The factor of the penalty of strength one at each C.
     score : callable
@@ -157,9 +150,11 @@ class ScoresOfPath:
         # Whether leverages are estimated from random vectors; at which ranks there are more; the
         # mean squared changes of the logits; and what more vectors change at some ranks.
         self._is_sampled, self._has_more, self._sizes = False, np.zeros(n, bool), np.zeros(n)
+        self._is_scaled = False
         self._corrections = VectorCorrections()
+        self._factors = LeverageFactors(self.strengths[self._order])
         self._of_fits: dict[int, StepErrors] = {}  # for each rank with leverages
-        # The last two arguments of `score`, which are the same at all Cs.
+        # The last two arguments of `score`.
         self._left_out: tuple[Units, Array] | None = None
 
     def _fill(self) -> None:
@@ -197,7 +192,7 @@ class ScoresOfPath:
             self.repeat(int(self._order[rank]))
         self._score_all(set() if self._is_accurate_between else set(ranks))
         some = ranks[: N_CORRECTED - len(self._corrections)]
-        for rank in some if self._is_sampled else ():
+        for rank in some if self._is_sampled and not self._is_scaled else ():
             self._score_all({rank})
             held = self._held_out([rank], MORE_VECTORS * self._n_vectors, {rank: False})[rank]
             found = self._found(held, N_GROUPS)
@@ -229,6 +224,7 @@ class ScoresOfPath:
             self.training, self.path, self._order, self.score, *self._left_out
         )
         start = self._first_rank()
+        self._estimate_factors(last)
         self._score_all({rank for rank in (*knots, *middles) if rank >= start})
         if self._is_smooth:
             knots = self._knots_below(knots)
@@ -256,6 +252,16 @@ class ScoresOfPath:
             self._is_node |= self._has_leverages
             gaps = finer
         self._fill_between()
+
+    def _estimate_factors(self, last: int) -> None:
+        """Estimate the factors of scaled leverages at few ranks, if there is one at the first.
+
+        Those at large C matter most, because leverages are large there.
+        """
+        if not (self._is_smooth and self._is_scaled):
+            return
+        for rank in (last, 5 * last // 6, 2 * last // 3):
+            self._factors.put(rank, self._fit(rank).leverage_factor())
 
     def _knots(self) -> list[int]:
         """Return about every `STRIDE`-th rank, and the first and the last."""
@@ -306,33 +312,13 @@ class ScoresOfPath:
         return float(max(min(least + slope * below, most) * std_err, self._errors[rank]))
 
     def _interpolated(self) -> Array:
-        """Return interpolated scores and their standard errors, (n_curves, 2, n_ranks).
-
-        There is one curve for a smooth penalty, else one for each of `POWERS`.
-        """
-        at, place, (means, std_errs) = self._is_node, np.arange(len(self._order)), self._fitted
-        powers = np.array([0.0] if self._is_smooth else POWERS)
-        sizes = self._n_coefficients ** powers[:, None]
-        optimism = (means[at] - self._steps[0, at]) / sizes[:, at]
-        in_logarithms = self._is_smooth and bool((optimism > 0.0).all())
-        known = np.vstack(
-            [np.log(optimism) if in_logarithms else optimism, self._steps[1, at] - std_errs[at]]
-        )
-        *curves, more = self._curve(place[at], known, axis=1)(place)
-        curves = np.exp(curves) if in_logarithms else np.array(curves)
-        std_errs = np.maximum(std_errs + more, 0.0)
-        return np.stack([(means - curve, std_errs) for curve in sizes * curves])
+        """Return interpolated scores and their standard errors, see `interpolated_scores`."""
+        counts = None if self._is_smooth else self._n_coefficients
+        return interpolated_scores(self._fitted, self._steps, self._is_node, counts)
 
     @cached_property
     def _n_coefficients(self) -> Array:
-        """The most nonzero coefficients at ranks up to each, (n_ranks,), intercepts included.
-
-        At single Cs some coefficients are zero on their way to the other sign.
-        """
-        coefs = self.path.coefs
-        n_intercepts = self.training.problem.objective.likelihood.n_free
-        counts = [np.count_nonzero(coefs[i]) for i in self._order]
-        return n_intercepts + np.maximum.accumulate(np.array(counts, dtype=float))
+        return n_coefficients(self.path, self._order, self.training.problem)
 
     @property
     def _is_smooth(self) -> bool:
@@ -343,11 +329,6 @@ class ScoresOfPath:
     def _is_accurate_between(self) -> bool:
         """Whether interpolated scores are as accurate as those between which they are."""
         return self._is_smooth
-
-    @property
-    def _curve(self) -> Any:
-        """The class of the interpolating curves. A cubic spline oscillates near kinks."""
-        return CubicSpline if self._is_smooth else PchipInterpolator
 
     def _needs_middle(self, low: int, high: int) -> bool:
         """Return whether the score halfway between two ranks is to be computed.
@@ -360,10 +341,12 @@ class ScoresOfPath:
         return not (self._is_smooth and self._is_low([low, high]))
 
     def _is_low(self, ranks: list[int]) -> bool:
-        """Return whether the scores at all of some ranks are `LOW` errors below the best."""
+        """Return whether the scores at all of some ranks are far below the best."""
         (means, std_errs), best = self._steps, int(np.nanargmax(self._steps[0]))
-        limits = means[best] - LOW * np.maximum(std_errs, std_errs[best])
-        return bool((means[ranks] < limits[ranks]).all())
+        below = (means[best] - means[ranks]) / np.maximum(std_errs[ranks], std_errs[best])
+        if self._is_scaled and max(ranks) < best:
+            below[means[ranks] < means[0] + std_errs[best]] *= LOW / LOW_SCALED
+        return bool((below > LOW).all())
 
     def _score_all(self, ranks: set[int], order: int = 1) -> bool:
         """Compute the scores at those of `ranks` that exist and have no leverages yet.
@@ -395,7 +378,9 @@ class ScoresOfPath:
         for rank, held in self._held_out(ranks, self._n_vectors, are_far).items():
             found, has_more = self._found(held, N_HALVES, is_far=are_far[rank]), False
             mean, std_err = self._mean_and_error(held.scores)
-            if abs(found[0] - mean) > MOST_BIAS * std_err:
+            if held.factor is not None:
+                self._factors.put(rank, held.factor)
+            elif abs(found[0] - mean) > MOST_BIAS * std_err:
                 held = self._held_out([rank], MORE_VECTORS * self._n_vectors, are_far)[rank]
                 found, has_more = self._found(held, N_HALVES, is_far=are_far[rank]), True
             self._note(rank, held, is_far=are_far[rank])
@@ -408,7 +393,7 @@ class ScoresOfPath:
 
         `n_vectors` is the number of random vectors, if there are any.
         """
-        found = self._by_one_step(ranks, n_vectors)
+        found = self._by_one_step(ranks, n_vectors, are_far)
         for rank, held in found.items():
             nearest = min(self._of_fits, key=lambda other: abs(other - rank), default=rank)
             held.refits.errors.known.update(self._of_fits.get(nearest, StepErrors()).known)
@@ -416,22 +401,35 @@ class ScoresOfPath:
         self._of_fits |= {rank: held.refits.errors for rank, held in found.items()}
         return found
 
-    def _by_one_step(self, ranks: list[int], n_vectors: int) -> dict[int, HeldOut]:
-        """Return held-out scores at ranks without exact fits; `n_vectors` is as in `_held_out`."""
+    def _by_one_step(
+        self, ranks: list[int], n_vectors: int, are_far: dict[int, bool]
+    ) -> dict[int, HeldOut]:
+        """Return held-out scores at ranks without exact fits; the rest is as in `_held_out`."""
         fits = [self._fit(rank) for rank in ranks]
         units = small_units(fits) if self._is_small else [None] * len(fits)
-        return dict(zip(ranks, self._steps_of(fits, units, n_vectors), strict=True))
+        smooth = self._is_smooth
+        options = [
+            {"factor": self._factors.at(at), "is_far": are_far[at] and not smooth} for at in ranks
+        ]
+        return dict(zip(ranks, self._steps_of(fits, units, n_vectors, options), strict=True))
 
     def _steps_of(
-        self, fits: list[FittedRows], units: Sequence[Units | None], n_vectors: int
+        self,
+        fits: list[FittedRows],
+        units: Sequence[Units | None],
+        n_vectors: int,
+        of_fits: Sequence[dict[str, Any]],
     ) -> list[HeldOut]:
-        """Return held-out scores of fits, without exact fits; `units` are as in `by_one_step`."""
+        """Return held-out scores of fits, without exact fits; the rest is as in `by_one_step`.
+
+        `of_fits` are arguments for each fit.
+        """
         options: dict[str, Any] = {"max_refits": MOST_REFITS, "score_tolerance": self.tolerance}
         options |= {"refit_tolerance": REFIT_SHARE * self.tolerance, "n_vectors": n_vectors}
         options |= {"refuse_single": False, "refits_sampled": False}
         return [
-            by_one_step(fit, weights="frequency", units=of_fit, **options)
-            for fit, of_fit in zip(fits, units, strict=True)
+            by_one_step(fit, weights="frequency", units=some, **options, **more)
+            for fit, some, more in zip(fits, units, of_fits, strict=True)
         ]
 
     def _found(self, held: HeldOut, n_groups: int, *, is_far: bool = False) -> Array:
@@ -442,6 +440,8 @@ class ScoresOfPath:
         self._left_out = held.units, held.scores.is_single
         if is_far:
             self._carry_errors(held)
+        if held.factor is not None:  # the bias is small
+            n_groups = 0
         return held.jackknife("frequency", self._mean_and_error, n_groups)[0]
 
     def _note(self, rank: int, held: HeldOut, *, is_far: bool) -> None:
@@ -455,7 +455,7 @@ class ScoresOfPath:
             self._carried = some, units.change[some], by_step - scores.log_proba[some]
         count = np.where(scores.is_single, 0.0, units.count)
         self._sizes[rank] = count @ np.square(units.change) / max(float(count.sum()), 1e-300)
-        self._is_sampled = held.is_sampled
+        self._is_sampled, self._is_scaled = held.is_sampled, held.factor is not None
         self.n_refits[self._order[rank]] = held.refits.n_fits
         self.n_leverages += not self._has_leverages[rank]
         self._has_leverages[rank] = True

@@ -99,9 +99,13 @@ class SteppedScores(ScoresOfPath):
         units: Sequence[Units | None] = [None] * len(ranks)
         if fits and SmallRefits.suits(fits[0].training.problem, MOST_COEFFICIENTS):
             units = small_units(fits)
-        return dict(zip(ranks, self._steps_of(fits, units, n_vectors), strict=True))
+        return dict(
+            zip(ranks, self._steps_of(fits, units, n_vectors, [{}] * len(fits)), strict=True)
+        )
 
-    def _by_one_step(self, ranks: list[int], n_vectors: int) -> dict[int, HeldOut]:
+    def _by_one_step(
+        self, ranks: list[int], n_vectors: int, are_far: dict[int, bool]
+    ) -> dict[int, HeldOut]:
         found = {rank: self._kept.pop(rank) for rank in ranks if rank in self._kept}
         found |= self._steps_at([rank for rank in ranks if rank not in found], n_vectors)
         for rank, held in found.items():

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 
 from skmaxent import MaxentClassifier, leave_one_out
 from skmaxent._estimators._inference_kinds import estimate_of
-from skmaxent._leverage import _leave_one_out, _leverages, _sampled_inverse
+from skmaxent._leverage import _leave_one_out, _leverages, _sampled_inverse, _scaled_inverse
 from skmaxent._leverage._inverse_hessian import FreeCoefficients, InverseHessian
 from skmaxent._leverage._leverages import Leverages
 from skmaxent._leverage._sampled_inverse import SampledInverse
@@ -79,7 +79,8 @@ def test_scores_are_exact_up_to_their_monte_carlo_error(monkeypatch, d, C, l1_ra
     assert exact.monte_carlo_error == 0.0
     monkeypatch.setattr(_leverages, "MOST_EXACT", 10)
     monkeypatch.setattr(_leave_one_out, "MOST_INVERTED", 10)
-    monkeypatch.setattr(_sampled_inverse, "MOST_VECTORS", 1600)
+    for module in (_sampled_inverse, _scaled_inverse):
+        monkeypatch.setattr(module, "MOST_VECTORS", 1600)
     sampled = leave_one_out(clf, X, y, max_refits=0)
     assert 0.0 < sampled.monte_carlo_error < 0.15 * sampled.log_score_std_err
     error = abs(sampled.log_score - exact.log_score)
