@@ -30,10 +30,10 @@ from skmaxent._model_selection._selection import best_and_simplest
 from skmaxent._model_selection._vector_corrections import VectorCorrections
 from skmaxent._typing import Array
 
-# The largest number of exact fits without an observation at each C. There are none at Cs larger
-# than one whose score is more than FAR_SMALL or FAR standard errors below the best: exact fits of
-# small data cost little.
-MOST_REFITS, FAR_SMALL, FAR = 50, 2.0, 0.25
+# The largest number of exact fits without an observation at each C, and the ratio by which it is
+# larger with a smooth penalty. There are none at Cs larger than one whose score is more than
+# FAR_SMALL or FAR standard errors below the best: exact fits of small data cost little.
+MOST_REFITS, SMOOTH_REFITS, FAR_SMALL, FAR = 50, 1.3, 2.0, 0.25
 # Leverages are computed at about every STRIDE-th C first, then halfway between neighbours. If the
 # score and its standard error there differ from the interpolated ones by more than SMOOTH_ERROR or
 # NONSMOOTH_ERROR standard errors in sum, both halves of the interval are divided again. Where the
@@ -154,7 +154,6 @@ class ScoresOfPath:
         self._corrections = VectorCorrections()
         self._factors = LeverageFactors(self.strengths[self._order])
         self._of_fits: dict[int, StepErrors] = {}  # for each rank with leverages
-        # The last two arguments of `score`.
         self._left_out: tuple[Units, Array] | None = None
 
     def _fill(self) -> None:
@@ -424,7 +423,8 @@ class ScoresOfPath:
 
         `of_fits` are arguments for each fit.
         """
-        options: dict[str, Any] = {"max_refits": MOST_REFITS, "score_tolerance": self.tolerance}
+        most = int(MOST_REFITS * (SMOOTH_REFITS if self._is_smooth else 1.0))
+        options: dict[str, Any] = {"max_refits": most, "score_tolerance": self.tolerance}
         options |= {"refit_tolerance": REFIT_SHARE * self.tolerance, "n_vectors": n_vectors}
         options |= {"refuse_single": False, "refits_sampled": False}
         return [

@@ -104,7 +104,7 @@ def test_error_of_the_sum_of_traces_is_that_of_its_sets():
     assert abs(means.mean() - exact) < 4.0 * std_err / np.sqrt(12.0) + 1e-3 * exact
     # Vectors of normal noise would have this standard error, with the same number of vectors.
     n_vectors = 2.0 * len(found[0])
-    A, hat, *_ = collected(both(clf, X, y)[0])
+    _, hat, *_ = collected(both(clf, X, y)[0])
     assert std_err < 0.2 * np.sqrt(2.0 * np.square(hat).sum() / n_vectors)
 
 
