@@ -41,6 +41,8 @@ TERM_ROUNDING, PIVOTS_PER_LOOK = 4.0, 30
 REGULARISATION = 1e-12
 # The least ratio of the curvature along a Newton step to minus its slope, for an accurate step.
 ACCURATE_STEP = 0.999
+# With more coefficients, a search takes the end of a long share of a Newton step for its minimum.
+FEW_COEFFICIENTS = 64
 
 
 def minimise_by_pivots(
@@ -164,13 +166,7 @@ class PivotSearch:
         The present point.
     gain : float
         The decrease of the value, quadratic plus penalty, from the start to W.
-    longest_share : float
-        The largest share of a Newton step whose end is the minimum over the free coefficients.
-        Where REGULARISATION has made the step too short along a flat direction, a longer share of
-        it is too long along others.
     """
-
-    longest_share = 1.0 / ACCURATE_STEP
 
     def __init__(
         self,
@@ -205,6 +201,11 @@ class PivotSearch:
         # coefficient of zero it is the sign that the coefficient will take.
         self._sign = np.sign(start)
         self._share, self.gain = share, 0.0
+        # The largest share of a Newton step whose end counts as the minimum over the free
+        # coefficients. Where REGULARISATION has made the step too short along a flat direction, a
+        # longer share of it is too long along others. Further steps cost little for few
+        # coefficients alone.
+        self._longest_share = 1.0 / ACCURATE_STEP if len(matrix) <= FEW_COEFFICIENTS else np.inf
 
     def run(self, n_pivots: int) -> None:
         """Alternate both kinds of pivots, at most `n_pivots`, until the minimum is reached."""
@@ -314,7 +315,7 @@ class PivotSearch:
         self.gain -= quadratic + float(l1 @ (np.abs(end) - np.abs(W)))
         self._q += t * change
         self.W[free] = end
-        return t, stop is None and not crossed and 0.5 < t < self.longest_share
+        return t, stop is None and not crossed and 0.5 < t < self._longest_share
 
     def _newton(self, free: Array, slope: Array) -> tuple[Array, Array, float]:
         """Return the Newton step of the free coefficients, and what it changes.

@@ -104,10 +104,7 @@ class _FactoredSearch(PivotSearch):
     """The search of `PivotSearch` with a factor of its matrix.
 
     `gradient` and `theta` are flat arrays of shape (p,); the search begins at `start` (R, width).
-    Its Newton steps are as long as rounding errors allow, so that further ones gain nothing.
     """
-
-    longest_share = np.inf
 
     def __init__(
         self,
