@@ -70,7 +70,7 @@ class TableRows:
         labels = self.labels.rename(columns=of_data).reset_index(drop=True)
         labels = labels.loc[labels.index.repeat(len(classes))].reset_index(drop=True)
         for at, (name, value) in enumerate(names.items()):
-            labels.insert(at, name, value)
+            labels.insert(at, name, [value] * len(labels))  # a value may be a tuple
         labels["class"] = np.tile(np.asarray(classes), len(self.labels))
         return labels
 

@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 # Parameters that define the objective. The others determine how it is minimised.
 OBJECTIVE_PARAMETERS = (
@@ -27,6 +28,10 @@ OBJECTIVE_PARAMETERS = (
     "label_smoothing",
     "partial_labels",
 )
+
+# What a fitted model determines as `prior_coef`. A model in `FrozenEstimator` has these attributes
+# too, but not in its own `__dict__`.
+PRIOR_ATTRIBUTES = "coef_", "classes_", "feature_names_in_"
 
 
 def parameters_of_fit(estimator: Any) -> dict[str, Any]:
@@ -62,14 +67,19 @@ def _copied(value: Any) -> Any:
 def _is_same(one: Any, other: Any) -> bool:
     """Return whether two values of a parameter are equal.
 
-    Arrays and tables are compared by entries, and fitted models by their attributes.
+    Arrays and tables are compared by entries, and fitted models by `PRIOR_ATTRIBUTES`.
     """
     if one is other:
         return True
     if type(one) is not type(other):
         return isinstance(one, Real) and isinstance(other, Real) and bool(one == other)
     if hasattr(one, "coef_"):
-        return _is_same(vars(one), vars(other))
+        pairs = (
+            (getattr(one, name, None), getattr(other, name, None)) for name in PRIOR_ATTRIBUTES
+        )
+        return all(_is_same(*pair) for pair in pairs)
+    if sp.issparse(one):
+        return one.shape == other.shape and not (one != other).nnz
     if hasattr(one, "equals"):
         return bool(one.equals(other))
     if isinstance(one, Mapping):

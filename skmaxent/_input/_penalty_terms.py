@@ -125,6 +125,8 @@ class Columns:
         refuse_masked(value, argument)
         value = self._in_order(value, argument)
         try:
+            if np.iscomplexobj(value):
+                raise TypeError("complex")
             array = np.asarray(value, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise TypeError(f"{argument} must hold {what}, found {value!r}.") from error
@@ -347,8 +349,8 @@ def _placed(coef: Array, classes: Array, positions: Array, columns: Columns) -> 
     unknown = [label for label in classes if label not in labels]
     if unknown:
         raise ValueError(
-            f"prior_coef has the classes {unknown}, which are not in y; expected classes among "
-            f"{labels}."
+            f"prior_coef has the classes {np.array(unknown).tolist()}, which are not in y; "
+            f"expected classes among {np.array(labels).tolist()}."
         )
     # A single logit z is split into -z/2 and z/2, which give the same probabilities and sum to 0.
     if len(coef) == 1:

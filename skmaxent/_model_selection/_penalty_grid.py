@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skmaxent._input._interchange import refuse_masked
 from skmaxent._typing import Array
 
 # The number of values of C of a path by default.
@@ -71,7 +72,10 @@ def _numbers_of_grid(values: Any, argument: str) -> int | Array:
                 f"{argument} must be a positive number of values, or the values; found {values}."
             )
         return int(values)
+    refuse_masked(values, argument)
     try:
+        if np.iscomplexobj(values):
+            raise TypeError("complex")
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(
