@@ -34,6 +34,10 @@ from skmaxent._warnings import warn_user
 
 # The least error of scores, in standard errors, that `cv_tol` asks for.
 LEAST_TOLERANCE = 0.01
+# The error of the in-sample score, as a share of `cv_tol`, at which the fits of the path end. With a
+# lasso on scikit-learn's digits at C = 29, the score of leave-one-out is -1.5 with shares up to
+# 0.02, -1,378 with 0.25 and -3,892 with 1.
+SHARE_IN_SAMPLE = 0.02
 # The value of `cv` that asks for leave-one-out.
 LOO = "loo"
 
@@ -297,8 +301,8 @@ class LeftOutRows:
     def _accuracy(self, job: Job) -> ScoreAccuracy | None:
         """Return the accuracy of the fits for the in-sample score; None for fits up to `tol`.
 
-        An error of the coefficients changes scores of leave-one-out about as much as the in-sample
-        score, whose standard error is smaller.
+        An error of the coefficients changes scores of leave-one-out by far more than the in-sample
+        score where observations have leverages near one; see SHARE_IN_SAMPLE.
         """
         if job.cv_tol == 0.0:
             return None
@@ -308,7 +312,7 @@ class LeftOutRows:
             weights = self.rows.score_weights(self.fold_options)
             return HeldOutRows(X, self.rows.observed, weights, self.rows.offset, n_folds=1)
 
-        return ScoreAccuracy(rows, job.cv_tol, job.model.tol)
+        return ScoreAccuracy(rows, SHARE_IN_SAMPLE * job.cv_tol, job.model.tol)
 
     def mean_and_error(
         self, log_proba: Array, units: Units, is_single: Array

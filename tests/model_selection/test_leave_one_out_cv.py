@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 import sklearn
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.model_selection import LeaveOneOut
 from sklearn.preprocessing import StandardScaler
 
@@ -449,3 +449,14 @@ def test_rough_fits_of_the_path_change_scores_by_less_than_cv_tol(name, l1_ratio
     fit = MaxentClassifier(C=rough.C_, l1_ratio=l1_ratio).fit(X, y)
     np.testing.assert_allclose(rough.predict_proba(X), fit.predict_proba(X), atol=1e-3)
     assert rough.optimality_gap_ < 1e-3
+
+
+def test_overfitted_lassos_are_not_magnified():
+    """Where leverages are near one, errors of the fits of the path change scores by far more."""
+    X, y = load_digits(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    options = {"Cs": np.geomspace(1.0, 20.0, 10), "l1_ratios": [1.0], "cv": "loo"}
+    rough = MaxentClassifierCV(**options).fit(X, y)
+    near = MaxentClassifierCV(cv_tol=0, **options).fit(X, y)
+    assert (np.abs(rough.scores_ - near.scores_) <= 0.05 * near.scores_std_err_).all()
+    assert near.scores_.min() > -2.0
