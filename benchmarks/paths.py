@@ -21,7 +21,7 @@ PATHS = {
 }
 
 
-def _write(X, y, folder):
+def write_for_r(X, y, folder):
     """Data in files that R reads."""
     y.astype(np.int32).tofile(folder / "y.bin")
     shape = X.shape
@@ -59,7 +59,7 @@ def _versus(make, n_points, ratio, repeats):
     kind = "grouped" if penalty.grouped else "ungrouped"
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        _write(X, y, folder)
+        write_for_r(X, y, folder)
         _, strengths, coef = _glmnet(folder, kind, n_points, ratio)
         last = Penalty(1.0 / (len(y) * strengths[-1]), 1.0, penalty.grouped)
         coef = coef.reshape(K, -1)

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from cases import CASES, correlated, labels
 from cluster import cluster
 from contenders import OURS
+from cross_validation import cross_validation
 from limits import limits
 from measure import Process, alternate, fitting, objective, save
 from multilabel import multilabel
@@ -221,6 +222,7 @@ TASKS = {
     "scaling": scaling,
     "out_of_core": out_of_core,
     "paths": paths,
+    "cross_validation": cross_validation,
     "limits": limits,
     "multilabel": multilabel,
     "cluster": cluster,
