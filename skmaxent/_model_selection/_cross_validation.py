@@ -73,7 +73,7 @@ class MaxentClassifierCV(CallbackSupport, ChosenPenalty):
         "accuracy" and "neg_brier_score".
     cv_tol : float, default=0.05
         Largest error of a score that folds may have, as a share of its standard error. Fits of the
-        folds end where a bound on the change of the mean score up to the optimum is below this
+        folds end where an estimate of the change of the mean score up to the optimum is below this
         share; see Notes. 0 fits each fold up to `tol`. Other scores than the log-likelihood,
         `relax`, ``refit=False``, callbacks and Dask collections need fits up to `tol`, and have
         them with any `cv_tol`.

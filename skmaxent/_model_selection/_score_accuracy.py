@@ -181,7 +181,7 @@ class ScoreAccuracy:
     starts_at_path : bool
         Whether the next fit starts at the coefficients that the path has at its C.
     scores, errors : dict of int to float
-        Mean log-likelihoods of the held-out rows by the positions of their Cs, and estimated bounds
+        Mean log-likelihoods of the held-out rows by the positions of their Cs, and estimates
         on their changes up to the optimum; 0 for fits whose distance is at most `tol`.
     """
 
