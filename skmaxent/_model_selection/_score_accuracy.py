@@ -182,7 +182,7 @@ class ScoreAccuracy:
         Whether the next fit starts at the coefficients that the path has at its C.
     scores, errors : dict of int to float
         Mean log-likelihoods of the held-out rows by the positions of their Cs, and estimates
-        on their changes up to the optimum; 0 for fits whose distance is at most `tol`.
+        of their changes up to the optimum; 0 for fits whose distance is at most `tol`.
     """
 
     def __init__(
