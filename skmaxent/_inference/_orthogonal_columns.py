@@ -47,6 +47,8 @@ def _orthogonal_columns(objective: MultinomialObjective) -> CombinedColumns | No
     # combinations, because their coefficients do not count.
     kept = np.flatnonzero(columns.is_free[:-1])
     order = np.append([d] if objective.fit_intercept else [], kept).astype(np.intp)
+    if not len(order):  # all columns are constant
+        return None
     n, own = len(order), np.ix_(order, order)
     R = np.asarray(np.linalg.qr(qr_factor(objective)[:, order], mode="r"))
     if len(R) < n or not _are_independent(R):
