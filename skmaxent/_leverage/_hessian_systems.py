@@ -171,7 +171,8 @@ def _curvature_sums(context: KernelContext, curvature: Array | None) -> tuple[Ar
 def own_curvature(context: KernelContext) -> Array:
     """Return s_i p_i (1 - p_i) of the rows of a block, for each class, (n_logits, rows)."""
     P = context.probabilities
-    return np.asarray(P * (1.0 - P) * context.weights)
+    curvature: Array = P * (1.0 - P) * context.weights
+    return curvature
 
 
 def _conjugate_gradients(
