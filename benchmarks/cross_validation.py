@@ -43,6 +43,12 @@ def _seconds(run):
     return time.perf_counter() - start
 
 
+def _scores(model):
+    """The mean scores and their standard errors, in ascending order of C."""
+    table = model.cv_results_frame().sort_values("C")
+    return table["mean_score"].to_numpy(), table["standard_error"].to_numpy()
+
+
 def _glmnet(folder, l1_ratio):
     """Seconds of `cv.glmnet`, and its mean log losses in the order of the penalties."""
     command = ["Rscript", str(SCRIPT), str(folder), str(l1_ratio)]
@@ -62,8 +68,7 @@ def _versus(name, l1_ratio, repeats):
     Cs = first.Cs_
     alphas = 1.0 / (len(y) * Cs)
     exact = MaxentClassifierCV(alphas=alphas, cv_tol=0.0, tol=1e-6, **options).fit(X, y)
-    truth = exact.cv_results_frame().set_index("C")["mean_score"].sort_index().to_numpy()
-    std_err = exact.cv_results_frame().set_index("C")["standard_error"].sort_index().to_numpy()
+    truth, std_err = _scores(exact)
     near = truth >= truth.max() - 2.0 * std_err[truth.argmax()]
 
     def error(scores):
@@ -96,7 +101,7 @@ def _versus(name, l1_ratio, repeats):
             times["cv.glmnet"].append(seconds)
             if (name, l1_ratio) in WITH_SKLEARN:
                 times["scikit-learn"].append(_seconds(sklearn))
-    found = ours.cv_results_frame().set_index("C")["mean_score"].sort_index().to_numpy()
+    found, _ = _scores(ours)
     medians = {key: float(np.median(values)) for key, values in times.items() if values}
     return medians | {"our error": error(found), "error of glmnet": error(-losses)}
 

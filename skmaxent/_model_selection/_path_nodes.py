@@ -95,16 +95,17 @@ class PathNodes:
 
     def polynomial(self, position: int) -> tuple[list[int], Array]:
         """Return the nodes of the polynomial at a C, and the factors of their values in it."""
-        window = self._window(position)
-        factors = polynomial_factors(self._nodes[window], self._x[self._rank[position]])
-        return self.positions[window], factors
+        return self._interpolation(position, self._n_nodes)
 
     def line(self, position: int) -> tuple[list[int], Array]:
         """Return the two nodes around a C, and the factors of their values in the line there."""
-        after = int(np.searchsorted(self._rank[self.positions], self._rank[position]))
-        ends = slice(after - 1, after + 1)
-        factors = polynomial_factors(self._nodes[ends], self._x[self._rank[position]])
-        return self.positions[ends], factors
+        return self._interpolation(position, 2)
+
+    def _interpolation(self, position: int, n_nodes: int) -> tuple[list[int], Array]:
+        """Return the nearest nodes of a C, and the factors of their values in the polynomial."""
+        window = self._window(position, n_nodes)
+        factors = polynomial_factors(self._nodes[window], self._x[self._rank[position]])
+        return self.positions[window], factors
 
     def errors(self, scores: Array) -> dict[int, float]:
         """Return bounds on the errors of interpolated scores at the Cs that are not nodes.
@@ -118,7 +119,7 @@ class PathNodes:
         z = self._nodes
         differences = np.abs(_divided_differences(z, scores, self._n_nodes))
         for position in others:
-            window = self._window(position)
+            window = self._window(position, self._n_nodes)
             # Two sets of q + 1 successive nodes include those of the polynomial.
             largest = differences[max(window.start - 1, 0) : window.start + 1].max()
             distances = self._x[self._rank[position]] - z[window]
@@ -148,12 +149,11 @@ class PathNodes:
         """The logarithms of the Cs of the nodes, (n_nodes,)."""
         return np.asarray(self._x[self._rank[self.positions]])
 
-    def _window(self, position: int) -> slice:
-        """Return the nodes of the polynomial at a C: about as many on each side of it."""
+    def _window(self, position: int, n_nodes: int) -> slice:
+        """Return the nearest nodes of a C: about as many on each side of it."""
         after = int(np.searchsorted(self._rank[self.positions], self._rank[position]))
-        q = self._n_nodes
-        first = int(np.clip(after - q // 2, 0, len(self.positions) - q))
-        return slice(first, first + q)
+        first = int(np.clip(after - n_nodes // 2, 0, len(self.positions) - n_nodes))
+        return slice(first, first + n_nodes)
 
 
 def _divided_differences(x: Array, values: Array, order: int) -> Array:

@@ -248,19 +248,21 @@ class ScoreAccuracy:
             self._score_open_fits()
 
     def fill_in(self, path: MaxentPath) -> None:
-        """Interpolate and score the coefficients at the Cs without a fit."""
+        """Interpolate coefficients and scores at the Cs without a fit.
+
+        Where coefficients are smooth functions of C, the scores are those of the coefficients.
+        """
         assert self._nodes is not None
         found = self._nodes.errors(self._known(self.scores))
-        others = list(found)
-        for i in others:
+        for i in found:
             self._interpolate(path, i)
             path.optimality_gaps[i] = np.nan
             nodes, factors = self._nodes.polynomial(i)
             found[i] += max(self.errors[j] for j in nodes)
-            self.scores[i] = float(factors @ [self.scores[j] for j in nodes])
+            if not self._is_smooth:
+                self.scores[i] = float(factors @ [self.scores[j] for j in nodes])
         self.errors |= found
-        if not self._is_smooth:
-            return
+        others = list(found) if self._is_smooth else []
         for first in range(0, len(others), CS_TOGETHER):
             some = others[first : first + CS_TOGETHER]
             assert self._held_out is not None
