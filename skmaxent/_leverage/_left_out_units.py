@@ -18,10 +18,19 @@ from skmaxent._typing import Array
 
 # The largest product of the numbers of rows, of coefficients and of logits for which one step finds
 # the coefficients that become zero or nonzero without a row. It takes time for each row. What it
-# changes is small against the standard error of a mean over more rows, unless there are more
-# coefficients than rows: with 300 rows and 453 coefficients, the error of the score would be 0.8
-# instead of 0.05 standard errors.
-MOST_FOR_ZEROS, MOST_IF_WIDE = 1 << 18, 1 << 22
+# changes is small against the standard error of a mean over more rows, unless there are few rows
+# for each coefficient: with 300 rows and 453 coefficients, or 899 rows and 650, the error of the
+# score would be 0.8 instead of 0.05 standard errors.
+MOST_FOR_ZEROS, MOST_IF_FEW = 1 << 18, 1 << 24
+# Rows are few if there are fewer than this number for each coefficient. With more rows, single
+# coefficients that become nonzero from one C to the next change the score by much less than its
+# standard error.
+FEW_ROWS = 4
+
+
+def has_few_rows(n: int, n_logits: int, n_columns: int) -> bool:
+    """Return whether rows are few against coefficients; the arguments are as in `finds_zeros`."""
+    return n < FEW_ROWS * n_logits * n_columns
 
 
 def finds_zeros(n: int, n_logits: int, n_columns: int) -> bool:
@@ -29,9 +38,8 @@ def finds_zeros(n: int, n_logits: int, n_columns: int) -> bool:
 
     `n` is the number of rows, and `n_columns` includes the ones of the intercept.
     """
-    n_coefficients = n_logits * n_columns
-    most = MOST_IF_WIDE if n_coefficients > n else MOST_FOR_ZEROS
-    return n * n_coefficients * n_logits <= most
+    most = MOST_IF_FEW if has_few_rows(n, n_logits, n_columns) else MOST_FOR_ZEROS
+    return n * n_columns * n_logits**2 <= most
 
 
 def log_scores_of(log_proba: Array, shares: Array) -> Array:

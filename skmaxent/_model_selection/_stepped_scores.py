@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from skmaxent._leverage._leave_one_out import HeldOut
-from skmaxent._leverage._left_out_units import Units, finds_zeros
+from skmaxent._leverage._left_out_units import Units, finds_zeros, has_few_rows
 from skmaxent._leverage._small_refits import SmallRefits
 from skmaxent._leverage._small_steps import small_units
 from skmaxent._model._training_problem import TrainingProblem
@@ -18,9 +17,6 @@ from skmaxent._model_selection._in_sample_scores import in_sample_scores
 from skmaxent._model_selection._scores_of_path import FAR, FAR_SMALL, ScoresOfPath
 from skmaxent._typing import Array
 
-# The largest number of rows for each coefficient. With more rows, single coefficients that become
-# nonzero from one C to the next change the score by much less than its standard error.
-MOST_ROWS = 4
 # Intervals of Cs are divided if the score halfway differs from the interpolated one by more than
 # this number of tolerances. The error in the halves is about half as large.
 MOST_HALFWAY = 2.0
@@ -48,8 +44,8 @@ class SteppedScores(ScoresOfPath):
         n = training.blocks.n_samples
         is_elementwise = bool(terms.l1.any()) and not terms.grouped
         has_bounds = terms.lower is not None or terms.upper is not None
-        is_wide = n < MOST_ROWS * math.prod(shape)
-        return is_elementwise and not has_bounds and is_wide and finds_zeros(n, *shape)
+        has_zeros = has_few_rows(n, *shape) and finds_zeros(n, *shape)
+        return is_elementwise and not has_bounds and has_zeros
 
     def _interpolate(self) -> None:
         """Compute scores by one step at many Cs, and by exact fits at few; interpolate others."""

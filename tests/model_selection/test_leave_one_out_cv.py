@@ -451,10 +451,11 @@ def test_rough_fits_of_the_path_change_scores_by_less_than_cv_tol(name, l1_ratio
     assert rough.optimality_gap_ < 1e-3
 
 
-def test_nearly_singular_rows_get_exact_fits_far_above_the_best_C():
-    """The step without such a row is so long that its log score alone was -1e9 at the last C.
+def test_a_lasso_of_about_as_many_rows_as_coefficients():
+    """Scores near the best C are accurate, and beyond it those of few rows do not explode.
 
-    The scores are those of fits without each of the 899 rows (tol=0.01).
+    Steps that kept zeros made the first score 0.8 standard errors too low, and that of single rows
+    -1e9 at the last C. The scores are those of fits without each of the 899 rows (tol=0.01).
     """
     X, y = load_digits(return_X_y=True)
     X, y = StandardScaler().fit_transform(X)[::2], y[::2]
@@ -464,7 +465,8 @@ def test_nearly_singular_rows_get_exact_fits_far_above_the_best_C():
     scores = clf.scores_.ravel()[ranks]
     exact = [-0.12131, -0.12427, -0.13638, -0.15707]
     errors = np.abs(scores - exact)
-    assert (errors < 4.0 * clf.scores_std_err_.ravel()[ranks]).all()
+    limits = [0.2, 1.2, 1.5, 2.0]
+    assert (errors < limits * clf.scores_std_err_.ravel()[ranks]).all()
 
 
 def test_overfitted_lassos_are_not_magnified():
