@@ -23,8 +23,6 @@ SMOOTH_ERROR, NONSMOOTH_ERROR = 0.15, 0.3
 # The least number of units that get exact fits together. The next number is up to twice that of the
 # fits so far.
 LEAST_TOGETHER = 8
-# Far below the best score, exact fits end where the error is below this share of the distance.
-FAR_TOLERANCE = 0.25
 # Exact fits end after the first ones if all that are allowed would leave an error above the
 # tolerance, and more than this share of the sum of squared changes.
 MOST_LEFT = 0.5
@@ -66,7 +64,6 @@ class RefitChoice:
         self._tolerance = SCORE_TOLERANCE if tolerance is None else tolerance
         self._order, self._n_singular = order, _ = _order_of_fits(units, scores.is_single)
         self._limit = len(order) if max_refits is None else min(max_refits, len(order))
-        self._least = self._n_singular
         share, change = units.count[order] / units.count.sum(), units.change[order]
         self._share, self._size = share, share * change**2 * np.sqrt(np.minimum(change, 1.0))
         self._squares, self._sizes = _sums_left(share * change**2), _sums_left(self._size)
@@ -83,11 +80,6 @@ class RefitChoice:
         """The positions of the units with exact fits."""
         return self._order[: self._done]
 
-    def make_few(self, most: int) -> None:
-        """Allow exact fits of at most so many nearly singular units: far below the best score."""
-        self._limit = min(self._limit, self._n_singular, most)
-        self._tolerance, self._least = max(self._tolerance, FAR_TOLERANCE), 0
-
     def following(self, best: float) -> Array:
         """Return the positions of the units that get exact fits next; none if there are enough.
 
@@ -99,7 +91,7 @@ class RefitChoice:
         enough = int(np.argmax(self._left <= goal))
         if done and limit < enough and squares[limit] > MOST_LEFT * squares[0]:
             return self._order[:0]
-        enough = max(enough, self._least)
+        enough = max(enough, self._n_singular)
         if done >= min(enough, limit):
             return self._order[:0]
         end = max(min(enough, 2 * done + LEAST_TOGETHER), done + LEAST_TOGETHER)

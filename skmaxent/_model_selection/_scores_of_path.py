@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from skmaxent._model_selection._vector_corrections import VectorCorrections
 from skmaxent._typing import Array
 
 # The largest number of exact fits without an observation at each C, and the ratio by which it is
-# larger with a smooth penalty. There are few at Cs larger than one whose score is more than
+# larger with a smooth penalty. There are none at Cs larger than one whose score is more than
 # FAR_SMALL or FAR standard errors below the best: exact fits of small data cost little.
 MOST_REFITS, SMOOTH_REFITS, FAR_SMALL, FAR = 50, 1.3, 2.0, 0.25
 # Leverages are computed at about every STRIDE-th C first, then halfway between neighbours. If the
@@ -96,7 +96,6 @@ class ScoresOfPath:
         The number of Cs at which leverages were computed.
     """
 
-    _most_far: ClassVar[int] = 8  # exact fits of nearly singular units far below the best
     settings: Settings
     training: TrainingProblem
     path: MaxentPath
@@ -254,7 +253,10 @@ class ScoresOfPath:
         self._fill_between()
 
     def _estimate_factors(self, last: int) -> None:
-        """Estimate the factors of scaled leverages, if there are any, where leverages are large."""
+        """Estimate the factors of scaled leverages at few ranks, if there is one at the first.
+
+        Those at large C matter most, because leverages are large there.
+        """
         if not (self._is_smooth and self._is_scaled):
             return
         for rank in (last, 5 * last // 6, 2 * last // 3):
@@ -348,7 +350,8 @@ class ScoresOfPath:
     def _score_all(self, ranks: set[int], order: int = 1) -> bool:
         """Compute the scores at those of `ranks` that exist and have no leverages yet.
 
-        The ranks ascend, or descend for an `order` of -1. The result tells whether there was one.
+        The ranks ascend, or descend for an `order` of -1. The result tells whether there was such a
+        rank.
         """
         n = len(self._order)
         known = np.flatnonzero(self._has_leverages).tolist()
@@ -385,17 +388,15 @@ class ScoresOfPath:
     def _held_out(
         self, ranks: list[int], n_vectors: int, are_far: dict[int, bool]
     ) -> dict[int, HeldOut]:
-        """Return held-out scores at ranks; with few exact fits if `are_far` is true.
+        """Return held-out scores at ranks; there are no exact fits if `are_far` is true.
 
         `n_vectors` is the number of random vectors, if there are any.
         """
         found = self._by_one_step(ranks, n_vectors, are_far)
         for rank, held in found.items():
-            if are_far[rank]:
-                held.choice.make_few(self._most_far)
             nearest = min(self._of_fits, key=lambda other: abs(other - rank), default=rank)
             held.refits.errors.known.update(self._of_fits.get(nearest, StepErrors()).known)
-        make_exact_fits(list(found.values()), self._best)
+        make_exact_fits([held for rank, held in found.items() if not are_far[rank]], self._best)
         self._of_fits |= {rank: held.refits.errors for rank, held in found.items()}
         return found
 
@@ -439,8 +440,9 @@ class ScoresOfPath:
         self._left_out = held.units, held.scores.is_single
         if is_far:
             self._carry_errors(held)
-        groups = n_groups if held.factor is None else 0  # the bias of scaled leverages is small
-        return held.jackknife("frequency", self._mean_and_error, groups)[0]
+        if held.factor is not None:  # the bias is small
+            n_groups = 0
+        return held.jackknife("frequency", self._mean_and_error, n_groups)[0]
 
     def _note(self, rank: int, held: HeldOut, *, is_far: bool) -> None:
         """Remember what held-out scores at a rank tell about those at other ranks."""
@@ -475,8 +477,7 @@ class ScoresOfPath:
 
         They are multiplied by the ratio of the changes of the logits.
         """
-        others = ~np.isin(self._carried[0], held.choice.refitted)
-        units, change, errors = (each[others] for each in self._carried)
+        units, change, errors = self._carried
         ratio = held.units.change[units] / np.maximum(change, 1e-300)
         log_proba = held.scores.log_proba
         log_proba[units] = _prediction.log_softmax(log_proba[units] - ratio[:, None] * errors, 1)

@@ -35,8 +35,6 @@ class SteppedScores(ScoresOfPath):
     fits are made at few Cs, and their corrections of the score are interpolated.
     """
 
-    _most_far = 0  # steps that find the zeros are not too long there
-
     @classmethod
     def suits(cls, training: TrainingProblem) -> bool:
         """Return whether there are few rows, and the steps find the zeros of fits without a row."""
