@@ -50,6 +50,7 @@ class SteppedScores(ScoresOfPath):
         self._by_step = np.full((2, len(self._order)), np.nan)
         # Held-out scores by one step at ranks that may get exact fits.
         self._kept: dict[int, HeldOut] = {}
+        self._near = set[int]()  # ranks that get exact fits wherever they are
         knots = self._knots()
         middles = [(low + high) // 2 for low, high in itertools.pairwise(knots)]
         ranks = self._first_steps(knots, middles)
@@ -64,6 +65,7 @@ class SteppedScores(ScoresOfPath):
         self._score_all(set(knots), -1)
         self._refine_steps(list(itertools.pairwise(ranks)))
         self._refine_corrections(list(itertools.pairwise(knots)))
+        self._score_again()
         self._kept.clear()
         self._fill_between()
 
@@ -142,6 +144,8 @@ class SteppedScores(ScoresOfPath):
         ]
         while True:
             gaps = [(a, b) for a, b in gaps if b - a > 1 and np.isfinite(self._errors[b])]
+            # Exact fits at one end may have shown that the scores in an interval are far.
+            gaps = [(a, b) for a, b in gaps if not self._is_far((a + b) // 2)]
             if not gaps:
                 break
             middles = [(low + high) // 2 for low, high in gaps]
@@ -149,6 +153,34 @@ class SteppedScores(ScoresOfPath):
             self._score_all(set(middles))
             errors = np.abs(self._steps[0, middles] - interpolated)
             gaps = _halves(gaps, errors > limits[middles])
+
+    def _score_again(self) -> None:
+        """Make exact fits where there are none because scores seemed to be far below the best.
+
+        Corrections that became known later may have shown that they are not.
+        """
+        done = set[int]()
+        while True:
+            known = np.flatnonzero(self._has_leverages & np.isinf(self._errors)).tolist()
+            if not (near := {rank for rank in known if not self._is_far(rank)} - done):
+                return
+            self._has_leverages[sorted(near)] = False
+            self._score_all(near)
+            done |= near
+
+    def _finish(self, ranks: list[int]) -> None:
+        """Repeat the fits at ranks up to the `tol` of the model, and make exact fits at them.
+
+        The interpolated correction of a score which is that of the chosen C by chance is often one
+        of the largest.
+        """
+        super()._finish(ranks)
+        missing = {rank for rank in ranks if np.isinf(self._errors[rank])}
+        self._near |= missing
+        self._has_leverages[sorted(missing)] = False
+        if self._score_all(missing):
+            gaps = list(itertools.pairwise(np.flatnonzero(self._has_leverages).tolist()))
+            self._refine_corrections([gap for gap in gaps if missing.intersection(gap)])
 
     def _interpolated_steps(self) -> Array:
         """Return the scores by one step and their standard errors at all ranks, (2, n_ranks)."""
@@ -174,7 +206,8 @@ class SteppedScores(ScoresOfPath):
         self._steps[1] = np.maximum(self._steps[1], 0.0)
 
     def _is_far(self, rank: int) -> bool:
-        return rank > self._far_rank(FAR_SMALL if self._is_small else FAR)
+        is_far = rank > self._far_rank(FAR_SMALL if self._is_small else FAR)
+        return is_far and rank not in self._near
 
     def _far_rank(self, far: float) -> int:
         """Return the first rank above the best whose score is `far` standard errors below."""
