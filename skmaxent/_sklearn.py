@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils import _array_api, _safe_indexing
 from sklearn.utils._param_validation import HasMethods as HasMethods
 from sklearn.utils._param_validation import Interval as Interval
+from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
 from sklearn.utils._param_validation import StrOptions as StrOptions
-from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_feature_names_in, _get_feature_names
 
@@ -33,6 +34,9 @@ HAS_CALLBACKS = callback_protocol is not None
 # Whether scikit-learn dispatches on array namespaces completely, as since 1.9, which is the first
 # version with `check_same_namespace`.
 HAS_DISPATCH = hasattr(_array_api, "check_same_namespace")
+
+# The constraint of the parameter `n_jobs`, which joblib converts to an integer of the machine.
+VALID_N_JOBS: list[Any] = [None, Interval(Integral, -(2**31), 2**31 - 1, closed="both")]
 
 check_feature_names_in = _check_feature_names_in
 feature_names_of = _get_feature_names
@@ -48,8 +52,26 @@ def check_parameters(estimator: Any) -> None:
     defaults = _defaults_of(cls)
     params = estimator.get_params(deep=False)
     changed = {name: params[name] for name in params if params[name] is not defaults.get(name)}
+    for name, value in changed.items():
+        if isinstance(value, Real):
+            _refuse_beyond_float(name, value, cls.__name__)
     if changed:
         validate_parameter_constraints(cls._parameter_constraints, changed, cls.__name__)
+
+
+def _refuse_beyond_float(name: str, value: Any, owner: str) -> None:
+    """Raise InvalidParameterError for a number that `float` does not convert.
+
+    scikit-learn accepts integers of any size, and fails with durations of NumPy, which are
+    integers for Python.
+    """
+    try:
+        float(value)
+    except (OverflowError, TypeError) as error:
+        raise InvalidParameterError(
+            f"The {name!r} parameter of {owner} must be a number that float64 can hold, found an "
+            f"object of type {type(value).__name__}: {error}."
+        ) from error
 
 
 @functools.lru_cache(maxsize=16)

@@ -8,9 +8,8 @@ from itertools import pairwise
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from skmaxent._effects._variables import Variables, constant, is_time, numbers
+from skmaxent._input._numbers import is_finite_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,14 +112,14 @@ def _contrast_of_numbers(
     if specification is None:
         specification = 1
     if isinstance(specification, Real) and not isinstance(specification, bool):
-        step = float(specification)
-        if not np.isfinite(step) or step == 0.0:
+        step = float(specification) if is_finite_number(specification) else 0.0
+        if step == 0.0:
             raise ValueError(f"variables[{name!r}] must be a finite step, found {specification!r}.")
         half, centre = 0.5 * step, pd.Series(numbers(column), column.index)
         label = f"(x + {half:g}) - (x - {half:g})"
         return Contrast(name, label, centre + half, centre - half)
     values = specification if isinstance(specification, Iterable) else [specification]
-    if not all(isinstance(value, Real) and np.isfinite(float(value)) for value in values):
+    if not all(is_finite_number(value) for value in values):
         raise ValueError(
             f"variables[{name!r}] must be a number, two finite values or one of {list(NUMERIC)}, "
             f"found {specification!r}."

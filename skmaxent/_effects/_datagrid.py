@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from skmaxent._effects._variables import Variables, has_numbers, is_time, levels_of, numbers
 from skmaxent._input._arguments import check_choice
+from skmaxent._input._numbers import is_number
 from skmaxent._public import public
 from skmaxent._typing import Array
 
@@ -92,7 +92,7 @@ def _values(name: str, given: Any, data: pd.DataFrame) -> list[Any]:
             f"datagrid has {given!r} for {name!r}: expected a value, a list of values or a "
             "function of the column."
         )
-    if has_numbers(data[name]) and not all(isinstance(value, Real) for value in values):
+    if has_numbers(data[name]) and not all(is_number(value) for value in values):
         raise ValueError(f"datagrid has {values} for {name!r}: expected numbers.")
     return values
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from scipy.special import expit
 
 from skmaxent._effects._covariance_root import Covariance
 from skmaxent._effects._student_t import t_quantile
+from skmaxent._input._numbers import is_number
 from skmaxent._typing import Array
 
 # A function of two arrays, and its derivatives by the first and by the second.
@@ -71,7 +71,7 @@ def joined(parts: list[Estimates]) -> Estimates:
 
 def check_level(conf_level: Any) -> None:
     """Raise ValueError unless a confidence level is between 0 and 1."""
-    if not (isinstance(conf_level, Real) and 0.0 < float(conf_level) < 1.0):
+    if not (is_number(conf_level) and 0.0 < float(conf_level) < 1.0):
         raise ValueError(f"conf_level must be between 0 and 1, found {conf_level!r}.")
 
 

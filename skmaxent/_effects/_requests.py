@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from skmaxent._effects._estimates import check_level
 from skmaxent._input._arguments import check_choice, check_count, is_flag
+from skmaxent._input._numbers import is_finite_number
 from skmaxent._typing import RandomState
 
 INTERVALS = ("delta", "logit", "simulation", "bootstrap")
@@ -99,8 +99,4 @@ class Request:
     def _is_finite_number(self) -> bool:
         """Return whether the hypothesis is a finite real number."""
         given = self.hypothesis
-        return (
-            isinstance(given, Real)
-            and not isinstance(given, bool)
-            and bool(np.isfinite(float(given)))
-        )
+        return is_finite_number(given) and not isinstance(given, bool)

@@ -14,7 +14,7 @@ from skmaxent._estimators._linear_classifier import LinearClassifier
 from skmaxent._estimators._removed_parameters import accepts_removed
 from skmaxent._input._settings import PENALTIES, warn_of_groups_without_l1
 from skmaxent._public import public
-from skmaxent._sklearn import HasMethods, Interval, StrOptions
+from skmaxent._sklearn import VALID_N_JOBS, HasMethods, Interval, StrOptions
 from skmaxent._solvers import SOLVER_NAMES
 from skmaxent._typing import (
     BiasReduction,
@@ -221,7 +221,7 @@ class MaxentClassifier(CallbackSupport, LinearClassifier):
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "warm_start": ["boolean"],
-        "n_jobs": [None, Integral],
+        "n_jobs": VALID_N_JOBS,
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skmaxent._estimators._classifier import MaxentClassifier
+from skmaxent._input._numbers import as_floats
 from skmaxent._input._read import read
 from skmaxent._input._settings import Settings
 from skmaxent._input._training_data import TrainingData
@@ -60,7 +61,7 @@ class FlatObjective(ABC):
 
     def _checked(self, x: ArrayLike, name: str) -> Array:
         """Return x as a float64 vector; raise ValueError if its shape is wrong."""
-        vector = np.array(x, dtype=np.float64)
+        vector = as_floats(x).copy()
         if vector.shape != (self.n_parameters,):
             raise ValueError(
                 f"{name} has the shape {vector.shape}; expected ({self.n_parameters},), the shape "
@@ -376,10 +377,10 @@ class MaxentObjective(FlatObjective):
             ``fit_intercept=False``.
         """
         theta = self._loss.zeros()
-        coef = np.asarray(coef, dtype=np.float64)
+        coef = as_floats(coef)
         if coef.shape != theta[:, :-1].shape:
             raise ValueError(f"coef has the shape {coef.shape}; expected {theta[:, :-1].shape}.")
-        intercept = np.asarray(intercept, dtype=np.float64)
+        intercept = as_floats(intercept)
         if intercept.shape not in ((), theta[:, -1].shape):
             raise ValueError(
                 f"intercept has the shape {intercept.shape}; expected {theta[:, -1].shape}."

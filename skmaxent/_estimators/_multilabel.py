@@ -35,7 +35,7 @@ from skmaxent._input._settings import (
 from skmaxent._input._training_data import TrainingData, data_in_memory
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._public import public
-from skmaxent._sklearn import HasMethods, Interval, StrOptions, check_parameters
+from skmaxent._sklearn import VALID_N_JOBS, HasMethods, Interval, StrOptions, check_parameters
 from skmaxent._solvers import SOLVER_NAMES, Solution, Status, minimise
 from skmaxent._storage._cluster import is_dask
 from skmaxent._storage._place import moved_to, place_of, to_host
@@ -160,7 +160,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         "solver": [StrOptions(SOLVER_NAMES)],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
-        "n_jobs": [None, Integral],
+        "n_jobs": VALID_N_JOBS,
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }

@@ -13,6 +13,7 @@ from sklearn.model_selection import KFold, check_cv
 from skmaxent._callbacks import Task, without_callbacks
 from skmaxent._estimators._fit_steps import seed_of
 from skmaxent._input._interchange import canonical, names_of_series, native
+from skmaxent._input._numbers import as_floats
 from skmaxent._sklearn import safe_indexing
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
@@ -36,7 +37,7 @@ def check_threshold(threshold: Any, labels: Array) -> Array:
         order = [list(map(str, names)).index(str(label)) for label in labels]
         threshold = threshold.to_numpy()[order]
     try:
-        thresholds = np.asarray(threshold, dtype=float)
+        thresholds = as_floats(threshold)
     except (TypeError, ValueError) as error:
         raise TypeError(f"threshold must hold numbers, found {threshold!r}.") from error
     if thresholds.shape not in ((), (n_labels,)):

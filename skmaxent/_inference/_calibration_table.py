@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SCORES = ("brier", "log")
 STRATEGIES = ("quantile", "uniform")
+# The largest number of bins, whose edges are an array.
+MOST_BINS = 1_000_000
 
 
 def calibration_table(
@@ -136,7 +138,7 @@ def wilson_interval(share: float, n: float, conf_level: float) -> tuple[float, f
 
 def _check_bins(n_bins: int, strategy: str) -> None:
     """Raise ValueError if the number of bins is not positive or the strategy is unknown."""
-    check_count("n_bins", n_bins, 1)
+    check_count("n_bins", n_bins, 1, MOST_BINS)
     check_choice("strategy", strategy, STRATEGIES)
 
 

@@ -13,6 +13,7 @@ from skmaxent._effects._estimates import normal_interval, percentile_interval
 from skmaxent._inference._coefficient_tables import CoefficientTables
 from skmaxent._inference._tables import z_tests
 from skmaxent._input._arguments import as_list
+from skmaxent._input._numbers import as_floats
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -104,8 +105,8 @@ class LinearHypotheses:
         n is the number of reported coefficients.
         """
         try:
-            R = np.asarray(hypothesis, dtype=float)
-            values = np.asarray(0.0 if rhs is None else rhs, dtype=float)
+            R = as_floats(hypothesis)
+            values = as_floats(0.0 if rhs is None else rhs)
         except (TypeError, ValueError):
             raise ValueError(
                 f"hypothesis must be an equation, a list of equations or an array of numbers, and "

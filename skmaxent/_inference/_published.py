@@ -7,7 +7,6 @@ how many earlier columns of the model have the same name, or -1 for the intercep
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from skmaxent._inference._numbers import figure, fixed
 from skmaxent._inference._results_coefficients import CoefficientMethods
 from skmaxent._inference._table_formats import PublishedTable
 from skmaxent._input._arguments import check_flag
+from skmaxent._input._numbers import is_integer
 
 # Levels of p-values with their stars: a p-value gets the stars of the first level above it.
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
@@ -80,8 +80,8 @@ def _check(models: Sequence[CoefficientMethods], stars: bool, decimals: int) -> 
             "stars stand for p-values, which results of penalised fits and bootstraps do not have; "
             f"expected stars=False, found cov_type={untested[0]!r}."
         )
-    is_integer = isinstance(decimals, Integral) and not isinstance(decimals, bool)
-    if not is_integer or not 0 <= decimals <= 15:
+    is_whole = is_integer(decimals) and not isinstance(decimals, bool)
+    if not is_whole or not 0 <= decimals <= 15:
         raise ValueError(f"decimals must be an integer from 0 to 15, found {decimals!r}.")
 
 

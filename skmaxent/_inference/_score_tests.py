@@ -13,6 +13,7 @@ from skmaxent._inference._tables import chi2_table
 from skmaxent._inference._terms import Terms
 from skmaxent._input import _frames
 from skmaxent._input._interchange import native
+from skmaxent._input._numbers import as_floats
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
 
@@ -56,7 +57,10 @@ def read_columns(X: Any) -> tuple[Array, list[str]]:
     X = native(X, "X")
     names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
     columns = to_host(X)
-    columns = np.asarray(columns.toarray() if sp.issparse(columns) else columns, dtype=float)
+    try:
+        columns = as_floats(columns.toarray() if sp.issparse(columns) else columns)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"X must hold numbers: {error}.") from error
     if columns.ndim not in (1, 2):
         raise ValueError(
             f"X must have one or two dimensions, a column for each feature, found the shape "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from skmaxent._inference._replicate_weights import REPLICATE_TYPES, replicates_of
 from skmaxent._inference._survey_units import LONELY, Replicates, Units
 from skmaxent._input._arguments import check_choice, check_flag
+from skmaxent._input._numbers import as_floats, is_integer, is_number
 from skmaxent._input._validation import check_codes, check_sample_weight
 from skmaxent._public import public
 from skmaxent._storage._place import to_host
@@ -165,9 +166,9 @@ class SurveyDesign:
         if random_state is not None and kind != "bootstrap":
             raise ValueError(f"random_state is for 'bootstrap', found kind={kind!r}.")
         self._check()
-        if n_replicates is not None and not isinstance(n_replicates, Integral):
+        if n_replicates is not None and not is_integer(n_replicates):
             raise ValueError(f"n_replicates must be None or an integer, found {n_replicates!r}.")
-        if not isinstance(fay_rho, Real):
+        if not is_number(fay_rho):
             raise ValueError(f"fay_rho must be a number, found {fay_rho!r}.")
         lengths = [
             np.shape(to_host(x))[0] for x in (self.psu, self.strata, self.weights) if x is not None
@@ -301,7 +302,7 @@ def _as_list(given: Any) -> list[Any]:
 def _numbers(name: str, given: Any) -> Array:
     """Return the parameter `name` as an array of floats; raise ValueError if it is none."""
     try:
-        return np.asarray(to_host(given), dtype=float)
+        return as_floats(to_host(given))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be an array of numbers: {error}") from error
 

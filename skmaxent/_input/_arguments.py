@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from numbers import Integral
 from typing import Any
 
 import numpy as np
+
+from skmaxent._input._numbers import is_integer
+
+# The largest count, so that sizes of arrays and numbers of draws are integers of the machine.
+LARGEST_COUNT = 2**31 - 1
 
 
 def as_list(value: Any) -> list[Any]:
@@ -16,7 +20,7 @@ def as_list(value: Any) -> list[Any]:
 
 def check_flag(name: str, value: Any) -> None:
     """Raise ValueError unless the argument `name` is True or False; 1 and 0 pass for these."""
-    if not isinstance(value, (bool, np.bool_, Integral)) or value not in (True, False):
+    if not (isinstance(value, (bool, np.bool_)) or is_integer(value)) or value not in (True, False):
         raise ValueError(f"{name} must be True or False, found {value!r}.")
 
 
@@ -40,7 +44,9 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
         raise ValueError(f"{name} must be one of {list(choices)}, found {value!r}.")
 
 
-def check_count(name: str, value: Any, least: int) -> None:
-    """Raise ValueError unless the argument `name` is an integer of at least `least`."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+def check_count(name: str, value: Any, least: int, most: int = LARGEST_COUNT) -> None:
+    """Raise ValueError unless the argument `name` is an integer from `least` to `most`."""
+    if not is_integer(value) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} must be an integer of at least {least}, found {value!r}.")
+    if value > most:
+        raise ValueError(f"{name} must be an integer of at most {most:,}, found {value!r}.")

@@ -25,6 +25,7 @@ from skmaxent._input._dask_chunks import (
 )
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import canonical
+from skmaxent._input._numbers import as_floats, refuse_times
 from skmaxent._input._numeric_columns import about_columns
 from skmaxent._storage._chunked_rows import Chunk, ChunksShape, nbytes
 from skmaxent._storage._cluster import Scheduler, current_scheduler, is_dask, mapped
@@ -297,8 +298,8 @@ def _checked_chunk(
         codes, labels = codes_of(y)
         weights = None if weights is None else _checked_weights(weights, codes.shape[0])
         offset_names = list(offset.columns) if hasattr(offset, "columns") else None
-        offset = None if _validation.is_no_offset(offset) else np.asarray(offset, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        offset = None if _validation.is_no_offset(offset) else as_floats(offset)
+    except (TypeError, ValueError, OverflowError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{about_columns(error, X)} ({where})") from error
     if X.shape[1] != n_features:
@@ -324,6 +325,7 @@ def _checked_features(X: Any) -> Any:
     if hasattr(X, "tocsr") and not hasattr(X, "columns"):
         X = X.tocsr()
         X = X if sp.issparse(X) else sp.csr_array(X)
+    refuse_times(X, "X")
     X = check_array(
         X,
         accept_sparse="csr",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 
-def about_columns(error: TypeError | ValueError, X: Any) -> TypeError | ValueError:
+def about_columns(error: Exception, X: Any) -> Exception:
     """Return an error that names the columns of X without numbers, if these caused `error`.
 
     Otherwise `error` itself is returned.
@@ -37,7 +37,7 @@ def _is_about_types(error: Exception) -> bool:
     """Return whether an error of NumPy or scikit-learn says that values are not numbers."""
     about = ("convert", "must be a string or a real number", "setting an array element")
     return any(words in str(error) for words in about) or isinstance(
-        error, np.exceptions.DTypePromotionError
+        error, (OverflowError, np.exceptions.DTypePromotionError)
     )
 
 
@@ -71,6 +71,6 @@ def _is_number(value: Any) -> bool:
     """Return whether a value converts to float."""
     try:
         float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     return True

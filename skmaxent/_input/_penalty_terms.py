@@ -19,6 +19,7 @@ import scipy.sparse as sp
 from numpy.typing import DTypeLike, NDArray
 
 from skmaxent._input._interchange import names_of_series, refuse_masked
+from skmaxent._input._numbers import as_floats
 from skmaxent._objective._terms import PenaltyTerms
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
@@ -127,7 +128,7 @@ class Columns:
         try:
             if np.iscomplexobj(value):
                 raise TypeError("complex")
-            array = np.asarray(value, dtype=np.float64)
+            array = as_floats(value)
         except (TypeError, ValueError) as error:
             raise TypeError(f"{argument} must hold {what}, found {value!r}.") from error
         if np.isnan(array).any():
@@ -170,7 +171,7 @@ def _numbers(values: Any, argument: str, what: str) -> Array:
     """Return an iterable of numbers as float64; raise TypeError for other values."""
     try:
         return np.array([float(value) for value in values])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"{argument} must hold {what}, found {list(values)[:5]}.") from error
 
 
@@ -310,7 +311,10 @@ def _prior_of_table(table: Any, columns: Columns) -> Array:
         intercepts = intercepts[1:]
     kept = np.setdiff1d(np.arange(len(rows)), intercepts)
     features = [rows[i] for i in kept]
-    coef = np.asarray(table.iloc[kept], dtype=np.float64).T
+    try:
+        coef = as_floats(table.iloc[kept]).T
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"prior_coef must hold finite numbers: {error}.") from error
     if not np.isfinite(coef).all():
         wrong = coef[~np.isfinite(coef)]
         raise ValueError(f"prior_coef must be finite, found {wrong[0]} in the table.")

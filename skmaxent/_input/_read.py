@@ -24,6 +24,7 @@ from skmaxent._input._interchange import (
     without_fill,
 )
 from skmaxent._input._labels import MISSING_LABELS, has_missing
+from skmaxent._input._numbers import time_found
 from skmaxent._input._numeric_columns import (
     about_columns,
     columns_without_numbers,
@@ -225,7 +226,7 @@ def check_data(estimator_or_columns: Any, *arrays: Any) -> Any:
         if len(arrays) == 1:
             return canonical(checked)
         return canonical(checked[0]), checked[1]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         if "fill value" in str(error):  # pandas has no COO matrix of such columns
             filled = without_fill(arrays[0])
             if filled is not None:
@@ -239,12 +240,13 @@ def check_data(estimator_or_columns: Any, *arrays: Any) -> Any:
 
 
 def _refuse_times_and_categories(X: Any) -> None:
-    """Raise TypeError for times and ValueError for text and categories in a frame.
+    """Raise TypeError for dates and durations, and ValueError for text and categories in a frame.
 
     scikit-learn would convert them to numbers where it can.
     """
-    times = columns_of_time(X)
-    if times:
+    found = time_found(X)
+    if found is not None:
+        times = columns_of_time(X) or columns_without_numbers(X) or [found]
         raise TypeError(not_numeric_message(times, "the unit of such numbers would be arbitrary"))
     categories = columns_of_categories(X)
     if categories:

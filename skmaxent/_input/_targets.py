@@ -26,6 +26,7 @@ from skmaxent._input._interchange import (
     refuse_masked,
 )
 from skmaxent._input._labels import encode_labels
+from skmaxent._input._numbers import as_floats
 from skmaxent._input._observations import Observations
 from skmaxent._typing import Array
 
@@ -263,7 +264,7 @@ def _numbers(y: Array) -> Array:
     try:
         if y.dtype.kind == "c":
             raise TypeError("complex")
-        return y.astype(np.float64)
+        return as_floats(y)
     except (TypeError, ValueError) as error:
         if pd.isna(y).any():
             raise ValueError(f"y contains NaN or other missing entries; {EXPECTED}.") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from skmaxent._input._interchange import (
     native,
     refuse_masked,
 )
+from skmaxent._input._numbers import as_floats, is_number, refuse_times
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
 
@@ -28,7 +28,7 @@ LARGE_OFFSET = 1e4
 
 def is_no_offset(offset: ArrayLike | None) -> bool:
     """Return whether an offset is None or the number 0."""
-    return offset is None or (isinstance(offset, Real) and offset == 0)
+    return offset is None or (is_number(offset) and offset == 0)
 
 
 def check_offset(
@@ -52,6 +52,7 @@ def check_offset(
     K = len(classes)
     offset = native(to_host(offset), "offset")
     refuse_masked(offset, "offset")
+    refuse_times(offset, "offset")
     if hasattr(offset, "columns"):
         names = list(offset.columns)
         missing = [label for label in classes.tolist() if label not in names]
@@ -63,7 +64,7 @@ def check_offset(
         offset = columns_in_order(offset, [names.index(label) for label in classes.tolist()])
     try:
         array: Array = check_array(offset, ensure_2d=False, dtype=np.float64, input_name="offset")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         if "offset" in str(error):
             raise
         raise ValueError(
@@ -113,13 +114,14 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Arra
         return None
     sample_weight = to_host(sample_weight)
     refuse_masked(sample_weight, "sample_weight")
-    if isinstance(sample_weight, Real):
+    refuse_times(sample_weight, "sample_weight")
+    if is_number(sample_weight):
         sample_weight = np.full(n_samples, sample_weight)
     try:
         weights: Array = check_array(
             sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         if "sample_weight" in str(error):
             raise
         raise ValueError(f"sample_weight must be numeric: {error}.") from error
@@ -227,7 +229,7 @@ def check_class_weight(class_weight: Any, classes: Array, totals: Array) -> Arra
                 f"among {classes.tolist()}."
             )
         for label, weight in class_weight.items():
-            if not isinstance(weight, Real):
+            if not is_number(weight):
                 raise ValueError(
                     f"class_weight[{label!r}] is {weight!r}; expected a number, zero or more."
                 )
@@ -265,7 +267,7 @@ def class_shares(given: Any, classes: Array, totals: Array) -> Array:
             )
         given = [found[code] for code in range(len(classes))]
     try:
-        shares = np.asarray(given, dtype=np.float64)
+        shares = as_floats(given)
     except (TypeError, ValueError) as error:
         raise TypeError(f"prior_correction must hold numbers, found {given!r}.") from error
     if shares.shape != classes.shape:

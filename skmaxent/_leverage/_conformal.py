@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from skmaxent._input._arguments import check_choice, check_flag
 from skmaxent._input._frames import class_index, row_index
 from skmaxent._input._interchange import native
+from skmaxent._input._numbers import is_number
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._leave_one_out import held_out
 from skmaxent._model._fitted_model import FittedModel
@@ -148,7 +148,7 @@ def conformal_sets(
     alpha, class_conditional, score, weights, max_refits : object
         As in `skmaxent.conformal_sets`.
     """
-    if not (isinstance(alpha, Real) and 0.0 < float(alpha) < 1.0):
+    if not (is_number(alpha) and 0.0 < float(alpha) < 1.0):
         raise ValueError(f"alpha must be a number between 0 and 1, found {alpha!r}.")
     check_choice("score", score, SCORES)
     check_flag("class_conditional", class_conditional)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from skmaxent._input._frames import class_index
+from skmaxent._input._numbers import is_integer
 from skmaxent._leverage._distance_to_optimum import (
     are_separated,
     distance_of_rows,
@@ -465,7 +465,7 @@ def _mean_log_score(scores: HeldOutScores) -> float:
 
 def check_max_refits(max_refits: Any) -> None:
     """Raise ValueError unless `max_refits` is None or a nonnegative integer."""
-    if max_refits is not None and not (isinstance(max_refits, Integral) and int(max_refits) >= 0):
+    if max_refits is not None and not (is_integer(max_refits) and int(max_refits) >= 0):
         raise ValueError(
             f"max_refits must be None or an integer of at least 0, found {max_refits!r}."
         )

@@ -7,12 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skmaxent._inference._calibration_table import MOST_BINS
 from skmaxent._inference._goodness_of_fit import with_equal_ties
 from skmaxent._input import _targets, _validation
 from skmaxent._input._arguments import check_choice, check_count
 from skmaxent._input._interchange import native
 from skmaxent._input._labels import refuse_unknown
+from skmaxent._input._numbers import as_floats
 from skmaxent._typing import Array
+
+# The largest difference from one of the sum of a row of probabilities, which may be rounded.
+LARGEST_EXCESS = 0.01
 
 
 def expected_calibration_error(
@@ -38,13 +43,13 @@ def expected_calibration_error(
         observations as their sum.
     y_prob : array-like or DataFrame of shape (n_samples, n_classes)
         Probabilities from 0 to 1, such as the results of `predict_proba` and
-        `predict_proba_frame`.
+        `predict_proba_frame`. Each row sums to one, up to 0.01 for rounded probabilities.
     kind : {"top-label", "class-wise"}, default="top-label"
         With "top-label" the event of a row is that its class of largest probability is the true
         one [1]_. With "class-wise" there is an error for each class, whose event is that the class
         is the true one, and the result is the mean over classes [2]_.
     n_bins : int, default=15
-        The number of bins, at least 1.
+        The number of bins, from 1 to 1,000,000.
     strategy : {"uniform", "quantile"}, default="uniform"
         With "uniform", bins are intervals of [0, 1] of equal width. With "quantile", they contain
         equally many rows; bins with equal edges are merged.
@@ -80,7 +85,7 @@ def expected_calibration_error(
     """
     check_choice("kind", kind, ("top-label", "class-wise"))
     check_choice("strategy", strategy, ("uniform", "quantile"))
-    check_count("n_bins", n_bins, 1)
+    check_count("n_bins", n_bins, 1, MOST_BINS)
     P, T, weights, _ = probabilities_and_shares(y_true, y_prob, classes)
     given = _validation.check_sample_weight(sample_weight, len(P))
     weights = weights if given is None else weights * given
@@ -113,13 +118,24 @@ def probabilities_and_shares(
         is_time = getattr(getattr(names, "dtype", None), "kind", "") == "M"
         # A list of times would become objects, which are not equal to the labels.
         classes = np.asarray(names) if is_time else np.array(list(names))
-    P = np.asarray(y_prob, dtype=float)
+    try:
+        P = as_floats(y_prob)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"y_prob must hold probabilities: {error}.") from error
     if not P.size:
         raise ValueError(f"y_prob must have rows and columns, found the shape {P.shape}.")
     if P.ndim != 2 or not ((P >= 0.0) & (P <= 1.0)).all():
         raise ValueError(
             f"y_prob must hold probabilities of shape (n_samples, n_classes), found {P.shape} with "
             f"values from {P.min()} to {P.max()}."
+        )
+    sums = P.sum(axis=1)
+    wrong = np.flatnonzero(np.abs(sums - 1.0) > LARGEST_EXCESS)
+    if len(wrong):
+        raise ValueError(
+            f"y_prob has {len(wrong)} rows whose sum is not one, such as row {wrong[0]} with the "
+            f"sum {sums[wrong[0]]:.6g}; expected a probability for each class, as predict_proba "
+            "returns them."
         )
     return P, *_shares(y_true, P.shape, None if classes is None else np.asarray(classes))
 

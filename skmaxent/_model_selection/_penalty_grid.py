@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from skmaxent._input._interchange import refuse_masked
+from skmaxent._input._numbers import as_floats, is_integer
 from skmaxent._typing import Array
 
 # The number of values of C of a path by default.
 DEFAULT_N_CS = 100
+# The largest number of values, far above what a path needs and below what memory would not hold.
+MOST_VALUES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class PenaltyGrid:
         """
         if alphas is None:
             return cls(_numbers_of_grid(Cs, "Cs"))
-        if not (isinstance(Cs, Integral) and Cs == DEFAULT_N_CS):
+        if not (is_integer(Cs) and Cs == DEFAULT_N_CS):
             raise ValueError(
                 "Cs and alphas cannot be combined, because both say how strong the penalty is: "
                 f"leave out one of them; found Cs={Cs!r} and alphas={alphas!r}."
@@ -66,17 +68,18 @@ def _numbers_of_grid(values: Any, argument: str) -> int | Array:
 
     `argument` is the name of the argument, for errors.
     """
-    if isinstance(values, Integral) and not isinstance(values, bool):
-        if values < 1:
+    if is_integer(values) and not isinstance(values, bool):
+        if not 1 <= values <= MOST_VALUES:
             raise ValueError(
-                f"{argument} must be a positive number of values, or the values; found {values}."
+                f"{argument} must be a number of values from 1 to {MOST_VALUES:,}, or the values; "
+                f"found {values}."
             )
         return int(values)
     refuse_masked(values, argument)
     try:
         if np.iscomplexobj(values):
             raise TypeError("complex")
-        array = np.asarray(values, dtype=np.float64)
+        array = as_floats(values)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"{argument} must be an integer or an array of numbers; found {values!r}."

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from skmaxent._input._numbers import as_floats
 from skmaxent._model._prediction import absent_logit
 from skmaxent._typing import Array
 from skmaxent._warnings import warn_user
@@ -25,7 +26,7 @@ def _shares(values: Any, expected: str) -> Array:
     """Return numbers from 0 to 1 as an array; raise ValueError, which begins with `expected`."""
     message = f"{expected}, found {values!r}."
     try:
-        shares = np.atleast_1d(np.asarray(values, dtype=float))
+        shares = np.atleast_1d(as_floats(values))
     except (TypeError, ValueError) as error:
         raise ValueError(message) from error
     if shares.ndim != 1 or not len(shares) or not ((shares >= 0) & (shares <= 1)).all():

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 
-from skmaxent import MaxentClassifier, expected_calibration_error
+from skmaxent import ClassCalibrationDisplay, MaxentClassifier, expected_calibration_error
 
 RNG = np.random.default_rng(0)
 P = RNG.dirichlet([1.0, 1.0, 1.0], 500)
@@ -110,3 +110,19 @@ def test_scikit_learns_temperature_calibrates_a_fitted_model():
     assert log_loss(y_test, after) < 0.8 * log_loss(y_test, before)
     error = expected_calibration_error(y_test, after)
     assert error < expected_calibration_error(y_test, before)
+
+
+@pytest.mark.parametrize("kind", ["top-label", "class-wise"])
+def test_probabilities_whose_sum_is_not_one_are_refused(kind):
+    P = np.array([[0.2, 0.8], [0.7, 0.7], [0.5, 0.5]])
+    with pytest.raises(ValueError, match=r"y_prob has 1 rows .* row 1 with the sum 1\.4"):
+        expected_calibration_error([0, 1, 1], P, kind=kind)
+    with pytest.raises(ValueError, match=r"y_prob has 1 rows .* row 1 with the sum 1\.4"):
+        ClassCalibrationDisplay.from_predictions([0, 1, 1], P)
+
+
+def test_rounded_probabilities_are_accepted():
+    P = np.array([[0.333, 0.333, 0.333], [0.2, 0.3, 0.5], [0.1, 0.1, 0.8]])
+    # The gaps of the largest probabilities, each in its own bin.
+    expected = (abs(1 - 0.333) + abs(0 - 0.5) + abs(1 - 0.8)) / 3
+    assert expected_calibration_error([0, 1, 2], P) == pytest.approx(expected)
