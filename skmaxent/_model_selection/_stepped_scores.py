@@ -40,7 +40,8 @@ class SteppedScores(ScoresOfPath):
         """Return whether there are few rows, and the steps find the zeros of fits without a row."""
         terms, shape = training.problem_terms, training.problem.objective.shape
         n = training.blocks.n_samples
-        is_elementwise = bool(terms.l1.any()) and not terms.grouped
+        # With a single logit each group is one coefficient.
+        is_elementwise = bool(terms.l1.any()) and not (terms.grouped and shape[0] > 1)
         has_bounds = terms.lower is not None or terms.upper is not None
         has_zeros = has_few_rows(n, *shape) and finds_zeros(n, *shape)
         return is_elementwise and not has_bounds and has_zeros

@@ -32,3 +32,16 @@ def test_scores_that_exact_fits_show_to_be_far_below_the_best_are_not_chosen(
     errors = cv.scores_[0, 0, ranks] - exact
     assert (np.abs(errors) < [0.1, 0.2] * cv.scores_std_err_[0, ranks]).all()
     assert cv.Cs_[ranks[0]] == cv.C_
+
+
+def test_groups_of_one_logit_are_a_lasso():
+    """With two classes a group is one coefficient, and has the scores of one."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(41, 12))
+    y = (X[:, :4].sum(axis=1) + 2.0 * rng.normal(size=41) > 0.0).astype(int)
+    lasso, grouped = (
+        MaxentClassifierCV(Cs=30, l1_ratios=[1.0], cv="loo", grouped=grouped).fit(X, y)
+        for grouped in (False, True)
+    )
+    errors = np.abs(grouped.scores_ - lasso.scores_)[0, 0, : int(lasso.scores_.argmax()) + 3]
+    assert (errors < 0.02 * lasso.scores_std_err_[0, : len(errors)]).all()
