@@ -25,8 +25,8 @@ from skmaxent._input._dask_chunks import (
 )
 from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import canonical
-from skmaxent._input._numbers import as_floats, refuse_times
-from skmaxent._input._numeric_columns import about_columns
+from skmaxent._input._numbers import as_floats
+from skmaxent._input._numeric_columns import about_columns, refuse_times_in_columns
 from skmaxent._storage._chunked_rows import Chunk, ChunksShape, nbytes
 from skmaxent._storage._cluster import Scheduler, current_scheduler, is_dask, mapped
 from skmaxent._storage._storage import Rows
@@ -325,7 +325,7 @@ def _checked_features(X: Any) -> Any:
     if hasattr(X, "tocsr") and not hasattr(X, "columns"):
         X = X.tocsr()
         X = X if sp.issparse(X) else sp.csr_array(X)
-    refuse_times(X, "X")
+    refuse_times_in_columns(X)
     X = check_array(
         X,
         accept_sparse="csr",

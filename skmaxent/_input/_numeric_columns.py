@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from skmaxent._input._interchange import columns_of_time
+from skmaxent._input._numbers import time_found
+
 
 def about_columns(error: Exception, X: Any) -> Exception:
     """Return an error that names the columns of X without numbers, if these caused `error`.
@@ -18,6 +21,14 @@ def about_columns(error: Exception, X: Any) -> Exception:
         return error
     kind = TypeError if isinstance(error, TypeError) else ValueError
     return kind(not_numeric_message(columns, str(error).splitlines()[0][:120]))
+
+
+def refuse_times_in_columns(X: Any) -> None:
+    """Raise TypeError if X holds dates or durations, which NumPy converts to numbers of a unit."""
+    found = time_found(X)
+    if found is not None:
+        times = columns_of_time(X) or columns_without_numbers(X) or [found]
+        raise TypeError(not_numeric_message(times, "the unit of such numbers would be arbitrary"))
 
 
 def not_numeric_message(columns: list[str], reason: str) -> str:

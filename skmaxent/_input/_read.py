@@ -15,7 +15,6 @@ from skmaxent._input._fitted_columns import FittedColumns
 from skmaxent._input._interchange import (
     canonical,
     columns_of_categories,
-    columns_of_time,
     exact_integers,
     is_frame_without_columns,
     is_single_precision,
@@ -24,11 +23,11 @@ from skmaxent._input._interchange import (
     without_fill,
 )
 from skmaxent._input._labels import MISSING_LABELS, has_missing
-from skmaxent._input._numbers import time_found
 from skmaxent._input._numeric_columns import (
     about_columns,
     columns_without_numbers,
     not_numeric_message,
+    refuse_times_in_columns,
 )
 from skmaxent._input._settings import Settings
 from skmaxent._input._targets import (
@@ -244,10 +243,7 @@ def _refuse_times_and_categories(X: Any) -> None:
 
     scikit-learn would convert them to numbers where it can.
     """
-    found = time_found(X)
-    if found is not None:
-        times = columns_of_time(X) or columns_without_numbers(X) or [found]
-        raise TypeError(not_numeric_message(times, "the unit of such numbers would be arbitrary"))
+    refuse_times_in_columns(X)
     categories = columns_of_categories(X)
     if categories:
         raise ValueError(

@@ -127,7 +127,9 @@ def _from_sets(rows: list[Any], classes: Array | None) -> Observations:
     if classes is None:
         kinds = {type(label) for label in labels}
         # Integers beyond int64 would become floats in `np.array`, and equal to their neighbours.
-        if kinds == {int}:
+        # Integers of Python and of NumPy are one type of labels.
+        mixed = len(kinds) > 1 and not kinds & {bool, np.timedelta64}
+        if kinds == {int} or (mixed and all(issubclass(k, int | np.integer) for k in kinds)):
             every = integers(labels)
         else:
             every = np.array(list(labels), dtype=None if len(kinds) == 1 else object)

@@ -114,3 +114,15 @@ def test_a_wide_range_of_labels_takes_no_memory(rows):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2**23
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int8, np.uint8])
+def test_sets_may_mix_integers_of_python_and_of_numpy(rows, dtype):
+    X, y = rows
+    mixed = [{int(label)} if i % 2 else {dtype(label)} for i, label in enumerate(y)]
+    mixed[0] = {0, dtype(1)}
+    plain = [{int(label) for label in labels} for labels in mixed]
+    clf = MaxentClassifier(partial_labels=True).fit(X, mixed)
+    expected = MaxentClassifier(partial_labels=True).fit(X, plain)
+    assert clf.classes_.tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(clf.coef_, expected.coef_)
