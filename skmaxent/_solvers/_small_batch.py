@@ -307,7 +307,7 @@ class SmallBatch:
             The lengths of the steps in the norm of the Hessian H, ridge included.
         left : ndarray of shape (m,)
             How far the minima are from those of the models without regularisation, in the norm of
-            H; see `_left_by_regularisation`.
+            H, at least; see `_left_by_regularisation` and `_least_length`.
         decrease : ndarray of shape (m,)
             The decreases of the models plus penalties, at least zero.
         """
@@ -320,10 +320,13 @@ class SmallBatch:
         for i in np.flatnonzero(~is_found).tolist():
             end[i] = self._minimum_by_pivots(A[i], slope[i], l1[i], here.W[i])
         step = end - here.W
-        squares = np.maximum(np.einsum("mp,mp->m", step, _times(A, step)), 0.0)
+        change = _times(A, step)
+        squares = np.maximum(np.einsum("mp,mp->m", step, change), 0.0)
         decrease = np.einsum("mp,mp->m", slope, step) + 0.5 * squares
         decrease += (l1 * (np.abs(end) - np.abs(here.W))).sum(axis=1)
         left = _left_by_regularisation(A, step, squares, (end == 0.0) & (l1 > 0.0))
+        slope = np.where(self.held, 0.0, slope + change)
+        left = np.maximum(left, _least_length(A, slope, l1, end))
         return end, np.sqrt(squares), left, np.maximum(-decrease, 0.0)
 
     def _minimum_by_pivots(self, A: Array, slope: Array, l1: Array, W: Array) -> Array:
@@ -376,6 +379,28 @@ def _left_by_regularisation(A: Array, step: Array, squares: Array, is_zero: Arra
     scaled = np.where(scaled > HIDDEN_STEP**2, scaled, 0.0).sum(axis=1)
     length = np.sqrt(np.maximum(squares, EPS * scaled))  # rounding of A hides smaller curvatures
     return np.divide(REGULARISATION * scaled, length, where=length > 0.0, out=0.0 * length)
+
+
+def _least_length(A: Array, slope: Array, l1: Array, W: Array) -> Array:
+    """Return lower bounds on the lengths of subgradients in the norm of A⁻¹, (m,).
+
+    A coordinate g of a subgradient of least length contributes at least |g|/√a, where a is its
+    entry of the diagonal of A. This is infinite where the curvature underflows to zero because the
+    probabilities of all rows are zero or one: no step starts there, however steep the loss is.
+
+    Parameters
+    ----------
+    A : ndarray of shape (m, p, p)
+    slope : ndarray of shape (m, p)
+        The gradients of the quadratic functions at W.
+    l1, W : ndarray of shape (m, p)
+    """
+    place = np.arange(A.shape[1])
+    shrunk = np.sign(slope) * np.maximum(np.abs(slope) - l1, 0.0)
+    least = np.abs(np.where(W == 0.0, shrunk, slope + l1 * np.sign(W)))
+    roots = np.sqrt(np.maximum(A[:, place, place], 0.0))
+    some = least > 0.0
+    return np.asarray(np.divide(least, roots, where=some, out=0.0 * least).max(axis=1))
 
 
 def _times(A: Array, X: Array) -> Array:
