@@ -31,8 +31,9 @@ from skmaxent._model_selection._vector_corrections import VectorCorrections
 from skmaxent._typing import Array
 
 # The largest number of exact fits without an observation at each C, and the ratio by which it is
-# larger with a smooth penalty. There are none at Cs larger than one whose score is more than
-# FAR_SMALL or FAR standard errors below the best: exact fits of small data cost little.
+# larger with a smooth penalty. Cs larger than one whose score is more than FAR_SMALL or FAR standard
+# errors below the best are far: scores there are computed at few Cs, with exact fits only of small
+# data, which cost little. Without them, nearly singular rows make some scores absurdly low.
 MOST_REFITS, SMOOTH_REFITS, FAR_SMALL, FAR = 50, 1.3, 2.0, 0.25
 # Leverages are computed at about every STRIDE-th C first, then halfway between neighbours. If the
 # score and its standard error there differ from the interpolated ones by more than SMOOTH_ERROR or
@@ -144,9 +145,6 @@ class ScoresOfPath:
         # The best mean log score, and the estimated errors of mean log scores by one Newton step;
         # infinite where there are no exact fits at larger Cs than the best.
         self._best, self._errors = -np.inf, np.full(n, np.inf)
-        # The units with exact fits at the last C that has any, the changes of their logits by one
-        # Newton step, and the errors of their log-probabilities.
-        self._carried = np.zeros(0, dtype=np.intp), np.zeros(0), np.zeros((0, 1))
         # Whether leverages are estimated from random vectors; at which ranks there are more; the
         # mean squared changes of the logits; and what more vectors change at some ranks.
         self._is_sampled, self._has_more, self._sizes = False, np.zeros(n, bool), np.zeros(n)
@@ -375,20 +373,20 @@ class ScoresOfPath:
         """Compute the scores at some ranks from leverages, and from exact fits made together."""
         are_far = {rank: self._is_far(rank) for rank in ranks}
         for rank, held in self._held_out(ranks, self._n_vectors, are_far).items():
-            found, has_more = self._found(held, N_HALVES, is_far=are_far[rank]), False
+            found, has_more = self._found(held, N_HALVES), False
             mean, std_err = self._mean_and_error(held.scores)
             if held.factor is not None:
                 self._factors.put(rank, held.factor)
             elif abs(found[0] - mean) > MOST_BIAS * std_err:
                 held = self._held_out([rank], MORE_VECTORS * self._n_vectors, are_far)[rank]
-                found, has_more = self._found(held, N_HALVES, is_far=are_far[rank]), True
+                found, has_more = self._found(held, N_HALVES), True
             self._note(rank, held, is_far=are_far[rank])
             self._steps[:, rank], self._has_more[rank] = found, has_more
 
     def _held_out(
         self, ranks: list[int], n_vectors: int, are_far: dict[int, bool]
     ) -> dict[int, HeldOut]:
-        """Return held-out scores at ranks; there are no exact fits if `are_far` is true.
+        """Return held-out scores at ranks; those of small data alone have exact fits if `are_far` is true.
 
         `n_vectors` is the number of random vectors, if there are any.
         """
@@ -396,7 +394,8 @@ class ScoresOfPath:
         for rank, held in found.items():
             nearest = min(self._of_fits, key=lambda other: abs(other - rank), default=rank)
             held.refits.errors.known.update(self._of_fits.get(nearest, StepErrors()).known)
-        make_exact_fits([held for rank, held in found.items() if not are_far[rank]], self._best)
+        fitted = [held for rank, held in found.items() if self._is_small or not are_far[rank]]
+        make_exact_fits(fitted, self._best)
         self._of_fits |= {rank: held.refits.errors for rank, held in found.items()}
         return found
 
@@ -432,14 +431,12 @@ class ScoresOfPath:
             for fit, some, more in zip(fits, units, of_fits, strict=True)
         ]
 
-    def _found(self, held: HeldOut, n_groups: int, *, is_far: bool = False) -> Array:
+    def _found(self, held: HeldOut, n_groups: int) -> Array:
         """Return the mean of held-out scores and its standard error, (2,).
 
         Random vectors, if there are any, are in `n_groups` groups.
         """
         self._left_out = held.units, held.scores.is_single
-        if is_far:
-            self._carry_errors(held)
         if held.factor is not None:  # the bias is small
             n_groups = 0
         return held.jackknife("frequency", self._mean_and_error, n_groups)[0]
@@ -450,9 +447,6 @@ class ScoresOfPath:
         if not is_far:
             self._best = max(self._best, scores.mean(scores.log_scores))
             self._errors[rank] = held.choice.error
-            some = held.choice.refitted
-            by_step = scores.by_one_step(some)
-            self._carried = some, units.change[some], by_step - scores.log_proba[some]
         count = np.where(scores.is_single, 0.0, units.count)
         self._sizes[rank] = count @ np.square(units.change) / max(float(count.sum()), 1e-300)
         self._is_sampled, self._is_scaled = held.is_sampled, held.factor is not None
@@ -471,16 +465,6 @@ class ScoresOfPath:
             path.coefs[at].astype(float),
             path.intercepts[at].astype(float),
         )
-
-    def _carry_errors(self, held: HeldOut) -> None:
-        """Subtract the errors of one Newton step at a smaller C, where exact fits show them.
-
-        They are multiplied by the ratio of the changes of the logits.
-        """
-        units, change, errors = self._carried
-        ratio = held.units.change[units] / np.maximum(change, 1e-300)
-        log_proba = held.scores.log_proba
-        log_proba[units] = _prediction.log_softmax(log_proba[units] - ratio[:, None] * errors, 1)
 
     def _is_far(self, rank: int) -> bool:
         """Return whether a score at a smaller C is so much below the best that this one is too."""

@@ -193,13 +193,24 @@ class SteppedScores(ScoresOfPath):
         return np.asarray(self._fitted - curve(np.arange(len(self._order))))
 
     def _corrected_steps(self) -> Array:
-        """Return the scores by one step with interpolated corrections, (2, n_ranks)."""
+        """Return the scores by one step with interpolated corrections, (2, n_ranks).
+
+        Where two corrections beside each other differ by more than a standard error, the step is no
+        guide. The result is then on a curve through the corrected scores.
+        """
         known = np.flatnonzero(self._has_leverages)
         if not len(known):
             return self._by_step
         corrections = (self._steps - self._by_step)[:, known]
         place = np.arange(len(self._order))
-        return self._by_step + [np.interp(place, known, values) for values in corrections]
+        scores = self._by_step + [np.interp(place, known, values) for values in corrections]
+        is_large = np.abs(np.diff(corrections[0])) > self._steps[1, known[1:]]
+        if is_large.any():
+            curve = PchipInterpolator(known, (self._fitted - self._steps)[:, known], axis=1)
+            for low, high in itertools.compress(itertools.pairwise(known), is_large):
+                between = place[low + 1 : high]
+                scores[:, between] = self._fitted[:, between] - curve(between)
+        return scores
 
     def _fill_between(self) -> None:
         others = np.flatnonzero(~self._has_leverages)

@@ -478,3 +478,37 @@ def test_overfitted_lassos_are_not_magnified():
     near = MaxentClassifierCV(cv_tol=0, **options).fit(X, y)
     assert (np.abs(rough.scores_ - near.scores_) <= 0.05 * near.scores_std_err_).all()
     assert near.scores_.min() > -2.0
+
+
+@pytest.mark.parametrize(("n", "d", "seed"), [(60, 20, 0), (100, 30, 0)])
+def test_scores_of_a_small_lasso_far_beyond_the_best_are_those_of_refits(n, d, seed):
+    """Without most rows the classes are separated: one step made scores of -600 and -2,000,000."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d))
+    y = (X[:, :2] * 2.0 + rng.gumbel(size=(n, 2))).argmax(axis=1)
+    Cs = np.geomspace(1e-2, 1e4, 25)
+    clf = MaxentClassifierCV(Cs=Cs, l1_ratios=[1.0], cv="loo").fit(X, y)
+    assert clf.C_ < 1.0
+    for rank in (20, 24):
+        model, exact = MaxentClassifier(C=Cs[rank], l1_ratio=1.0, tol=1e-2), []
+        for i in range(n):
+            rows = np.arange(n) != i
+            exact.append(model.fit(X[rows], y[rows]).predict_log_proba(X[[i]])[0, y[i]])
+        std_err = np.std(exact, ddof=1) / np.sqrt(n)
+        assert abs(clf.scores_.ravel()[rank] - np.mean(exact)) < 0.1 * std_err
+    # Scores between those with exact fits are on a curve through them.
+    assert (np.diff(clf.scores_.ravel()[12:]) < 0.0).all()
+
+
+def test_scores_of_a_lasso_with_many_rows_do_not_explode_beyond_the_best():
+    """Exact fits that started at saturated rows were said to have converged: -770,000 at C=1e4.
+
+    The scores are those of fits without each of the rows (tol=1e-3).
+    """
+    X, y = load_breast_cancer(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    Cs = np.geomspace(1e-2, 1e4, 25)
+    clf = MaxentClassifierCV(Cs=Cs, l1_ratios=[1.0], cv="loo").fit(X, y)
+    scores, std_err = clf.scores_.ravel()[[20, 24]], clf.scores_std_err_.ravel()[[20, 24]]
+    exact = [-3.08181, -5.61199]
+    assert (np.abs(scores - exact) < 0.1 * std_err).all()

@@ -17,6 +17,7 @@ from skmaxent import MaxentClassifier, MaxentObjective
 from skmaxent._input._read import read
 from skmaxent._input._settings import Settings
 from skmaxent._model._training_problem import TrainingProblem
+from skmaxent._solvers import SmallBatch
 from skmaxent._solvers._precise_nonsmooth import _Search
 
 N, D, K = 100, 3, 3
@@ -155,3 +156,23 @@ def test_columns_that_vary_in_saturated_rows_do_not_raise_the_mean_curvature(siz
         search = _Search(training.problem, theta)
     P = softmax(X @ coef.T, axis=1)
     assert_allclose(search.mean_curvature, (P * (1.0 - P)).mean(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_many_small_fits_do_not_end_where_the_curvature_underflows(rows, l1_ratio):
+    """From there no step starts: that this step is short does not mean that a minimum is near."""
+    X, y, _ = rows
+    model = MaxentClassifier(C=1e8, l1_ratio=l1_ratio, tol=1e-8)
+    settings = Settings.of(model)
+    with TrainingProblem.of(read(settings, model, X, y), settings) as training:
+        objective, n = training.problem.objective, len(y)
+        penalty = training.problem.terms.whole_penalty()
+        batch = SmallBatch(objective, np.full((1, n), 1.0 / n), np.array([n]), [penalty])
+        near = batch.null()
+        far = 1e6 * np.random.default_rng(0).normal(size=near.shape)
+        at, strength = np.zeros(2, dtype=int), np.ones(2)
+        W, n_iter = batch.minimise(at, strength, np.concatenate([near, far]), 1e-6, 50)
+        values = batch.at(at, strength, W).value
+        assert n_iter[0] > 0
+    # Either the second fit ends at the minimum too, or it is left to a solver.
+    assert n_iter[1] == 0 or values[1] <= values[0] + 1e-9
