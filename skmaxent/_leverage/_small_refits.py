@@ -110,15 +110,20 @@ class SmallRefits:
             np.zeros((length, theta.shape[1])) if shift is None else shift
             for length, shift in zip(lengths, shifts, strict=True)
         ]
-        errors = [
-            each._errors.of(some.tolist(), steps)
-            for each, some, steps in zip(refits, rows, parts, strict=True)
-        ]
+        keys = [some.tolist() for some in rows]
+        of_keys = list(zip([each._errors for each in refits], keys, parts, strict=True))
+        errors = [each.of(some, steps) for each, some, steps in of_keys]
         by_step = theta + np.concatenate(parts)
         start = by_step + np.concatenate(errors)
         # Zeros after the step are right more often than small numbers beside them.
         is_l1 = batch.strengths(at, strength)[0] > 0.0
         start = np.where(is_l1 & (start * by_step <= 0.0), 0.0, start)
+        # The step is far too long if the row alone determines a direction. What the row changed at
+        # another strength of the penalty, or nothing, is then a better start.
+        changes = [each.changes(some, steps.shape) for each, some, steps in of_keys]
+        other = theta + np.concatenate(changes)
+        values = [batch.at(at, strength, each).value for each in (start, other)]
+        start = np.where((values[0] <= values[1])[:, None], start, other)
         W, n_iter = batch.minimise(at, strength, start, first._tolerance, MOST_STEPS)
         Z, converged = batch.logits(W, row), n_iter > 0
         found = []

@@ -39,6 +39,14 @@ class StepErrors:
                 np.multiply(error, ratio * ratio, out=out)
         return found
 
+    def changes(self, keys: Sequence[int], shape: tuple[int, ...]) -> Array:
+        """Return the known steps plus their errors, of a shape (n, ...); zeros for unknown ones."""
+        found = np.zeros(shape)
+        for out, key in zip(found, keys, strict=True):
+            if key in self.known:
+                np.add(*self.known[key], out=out)
+        return found
+
     def put(self, keys: Sequence[int], steps: Array, errors: Array) -> None:
         """Remember steps and their errors, both (n, ...)."""
         self.known.update(zip(keys, zip(steps, errors, strict=True), strict=True))

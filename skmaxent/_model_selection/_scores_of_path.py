@@ -55,7 +55,7 @@ EARLY = 2, 4
 # With a nonsmooth penalty, intervals beside the best C are divided if they have more steps.
 WIDE_SMALL, WIDE = 4, 8
 # The largest number of Cs at which exact fits of small data are made together. Those at larger Cs
-# follow because there may be none, if the scores are far below the best.
+# follow, and start from what they found.
 MOST_TOGETHER = 4
 # The least number of intervals of the first step: grids with few Cs have a smaller STRIDE.
 LEAST_INTERVALS = 6
@@ -142,8 +142,8 @@ class ScoresOfPath:
         # scores, and the curve of `_interpolated` that is used between leverages.
         self._steps, self._fitted = np.full((2, 2, n), np.nan)
         self._curves = np.zeros(n, dtype=np.intp)
-        # The best mean log score, and the estimated errors of mean log scores by one Newton step;
-        # infinite where there are no exact fits at larger Cs than the best.
+        # The best mean log score, and the estimated errors of mean log scores; infinite at Cs that
+        # are far, which are not divided.
         self._best, self._errors = -np.inf, np.full(n, np.inf)
         # Whether leverages are estimated from random vectors; at which ranks there are more; the
         # mean squared changes of the logits; and what more vectors change at some ranks.
@@ -386,9 +386,10 @@ class ScoresOfPath:
     def _held_out(
         self, ranks: list[int], n_vectors: int, are_far: dict[int, bool]
     ) -> dict[int, HeldOut]:
-        """Return held-out scores at ranks; those of small data alone have exact fits if `are_far` is true.
+        """Return held-out scores at ranks, with exact fits where the step is not accurate.
 
-        `n_vectors` is the number of random vectors, if there are any.
+        Where `are_far` is true, only small data have exact fits. `n_vectors` is the number of
+        random vectors, if there are any.
         """
         found = self._by_one_step(ranks, n_vectors, are_far)
         for rank, held in found.items():
