@@ -27,7 +27,7 @@ from skmaxent._leverage._refit_choice import (
     SMOOTH_ERROR,
     RefitChoice,
 )
-from skmaxent._leverage._refits import NEWTON_TOLERANCE, Refits
+from skmaxent._leverage._refits import MOST_COEFFICIENTS, NEWTON_TOLERANCE, Refits
 from skmaxent._leverage._sampled_inverse import N_GROUPS, N_VECTORS
 from skmaxent._leverage._scaled_inverse import ScaledInverse
 from skmaxent._public import public
@@ -220,6 +220,11 @@ class HeldOut:
         leverages = self.fit.leverages("frequency", is_rough=True)
         refits = Refits(self.fit.training.problem, self.fit.theta, leverages, self.refits.tolerance)
         return replace(self, leverages=leverages, refits=refits)
+
+    def with_small_refits(self) -> HeldOut:
+        """Return the same scores, with exact fits of small data by `SmallRefits` alone."""
+        given = self.fit.training.problem, self.fit.theta, None, self.refits.tolerance
+        return replace(self, refits=Refits(*given, most_small=MOST_COEFFICIENTS))
 
     def jackknife(self, weights: str, statistic: Statistic, n_groups: int) -> tuple[Array, Array]:
         """Return a statistic of the scores, and its Monte-Carlo error, which is 0 without vectors.

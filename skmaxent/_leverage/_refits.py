@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from skmaxent._leverage._left_out_units import Units
 from skmaxent._leverage._leverages import Leverages
 from skmaxent._leverage._simplified_newton import SimplifiedNewton
-from skmaxent._leverage._small_refits import SmallRefits
+from skmaxent._leverage._small_refits import MOST_SMALL, SmallRefits
 from skmaxent._leverage._step_errors import StepErrors
 from skmaxent._solvers import UNBOUNDED, Options, Problem, minimise
 from skmaxent._storage._device_array import on_host
@@ -23,8 +23,8 @@ from skmaxent._typing import Array
 REFIT_TOLERANCE, REFIT_ITERATIONS = 1e-4, 200
 # The distance at which the simplified Newton method ends. Its last steps cost little.
 NEWTON_TOLERANCE = 1e-5
-# The largest number of coefficients for which Newton's method makes the fits of small data in which
-# the simplified one does not converge.
+# The largest number of coefficients for which `SmallRefits` makes the fits of small data for which
+# the simplified method does not converge.
 MOST_COEFFICIENTS = 256
 # A row that keeps a smaller share of its weight has only kept a rounding error.
 LEAST_KEPT = 1e-12
@@ -45,6 +45,8 @@ class Refits:
     tolerance : float, default=NEWTON_TOLERANCE
         The distance to the optimum, in standard errors, at which fits end. A solver ends at
         `REFIT_TOLERANCE` if that is larger.
+    most_small : int, default=MOST_SMALL
+        The largest number of coefficients for which `SmallRefits` makes all fits.
 
     Attributes
     ----------
@@ -66,6 +68,7 @@ class Refits:
         theta: Array,
         leverages: Leverages | None,
         tolerance: float = NEWTON_TOLERANCE,
+        most_small: int = MOST_SMALL,
     ) -> None:
         blocks = problem.objective.blocks
         assert isinstance(blocks, RowBlocks)
@@ -75,7 +78,7 @@ class Refits:
         self._solver_tolerance = max(tolerance, REFIT_TOLERANCE)
         self._small = self._newton = None
         self.errors = StepErrors()
-        if SmallRefits.suits(problem):
+        if SmallRefits.suits(problem, most_small):
             self._small = SmallRefits(problem, theta, tolerance, self.errors)
         elif leverages is not None:
             self._newton = SimplifiedNewton.of(problem, leverages, tolerance, self.errors)

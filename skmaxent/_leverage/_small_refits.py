@@ -20,7 +20,7 @@ MOST_STEPS = 30
 # The largest number of coefficients. For more of them the simplified Newton method is faster, which
 # needs no Hessian of each fit: with 100 rows and 153 coefficients, leave-one-out with a ridge took
 # 1.1 instead of 2.7 times the path.
-MOST_COEFFICIENTS = 64
+MOST_SMALL = 64
 
 
 class SmallRefits:
@@ -49,7 +49,7 @@ class SmallRefits:
         self._weights = np.ones(n) if blocks.weights is None else blocks.weights.astype(float)
 
     @classmethod
-    def suits(cls, problem: Problem, most: int = MOST_COEFFICIENTS) -> bool:
+    def suits(cls, problem: Problem, most: int = MOST_SMALL) -> bool:
         """Return whether this class makes the fits of a problem. Rows have single classes.
 
         `most` is the largest number of coefficients. Beside a very strong ridge towards other

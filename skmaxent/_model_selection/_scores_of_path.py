@@ -16,7 +16,8 @@ from skmaxent._leverage._inverse_hessian import all_coefficients_vary
 from skmaxent._leverage._leave_one_out import HeldOut, by_one_step, make_exact_fits
 from skmaxent._leverage._left_out_units import HeldOutScores, Units
 from skmaxent._leverage._sampled_inverse import N_GROUPS, few_vectors
-from skmaxent._leverage._small_refits import SmallRefits
+from skmaxent._leverage._refits import MOST_COEFFICIENTS
+from skmaxent._leverage._small_refits import MOST_SMALL, SmallRefits
 from skmaxent._leverage._small_steps import small_units
 from skmaxent._leverage._step_errors import StepErrors
 from skmaxent._model import _prediction
@@ -31,9 +32,9 @@ from skmaxent._model_selection._vector_corrections import VectorCorrections
 from skmaxent._typing import Array
 
 # The largest number of exact fits without an observation at each C, and the ratio by which it is
-# larger with a smooth penalty. Cs larger than one whose score is more than FAR_SMALL or FAR standard
-# errors below the best are far: scores there are computed at few Cs, with exact fits only of small
-# data, which cost little. Without them, nearly singular rows make some scores absurdly low.
+# larger with a smooth penalty. Cs larger than one whose score is more than FAR_SMALL or FAR
+# standard errors below the best are far: scores there are computed at few Cs, with exact fits only
+# of small data, which cost little. Without them, nearly singular rows make scores far too low.
 MOST_REFITS, SMOOTH_REFITS, FAR_SMALL, FAR = 50, 1.3, 2.0, 0.25
 # Leverages are computed at about every STRIDE-th C first, then halfway between neighbours. If the
 # score and its standard error there differ from the interpolated ones by more than SMOOTH_ERROR or
@@ -364,6 +365,12 @@ class ScoresOfPath:
         """Whether exact fits at several Cs are made together."""
         return SmallRefits.suits(self._fit(0).training.problem)
 
+    @cached_property
+    def _fits_far(self) -> bool:
+        """Whether there are exact fits at Cs that are far. A smooth penalty needs them less."""
+        most = MOST_SMALL if self._is_smooth else MOST_COEFFICIENTS
+        return SmallRefits.suits(self._fit(0).training.problem, most)
+
     @property
     def _n_vectors(self) -> int:
         """The number of random vectors, with the same noise at all Cs: similar errors."""
@@ -388,14 +395,16 @@ class ScoresOfPath:
     ) -> dict[int, HeldOut]:
         """Return held-out scores at ranks, with exact fits where the step is not accurate.
 
-        Where `are_far` is true, only small data have exact fits. `n_vectors` is the number of
-        random vectors, if there are any.
+        Where `are_far` is true, there are none if they cost much, see `_fits_far`. `n_vectors` is
+        the number of random vectors, if there are any.
         """
         found = self._by_one_step(ranks, n_vectors, are_far)
         for rank, held in found.items():
+            if are_far[rank] and self._fits_far:
+                found[rank] = held = held.with_small_refits()
             nearest = min(self._of_fits, key=lambda other: abs(other - rank), default=rank)
             held.refits.errors.known.update(self._of_fits.get(nearest, StepErrors()).known)
-        fitted = [held for rank, held in found.items() if self._is_small or not are_far[rank]]
+        fitted = [held for rank, held in found.items() if self._fits_far or not are_far[rank]]
         make_exact_fits(fitted, self._best)
         self._of_fits |= {rank: held.refits.errors for rank, held in found.items()}
         return found

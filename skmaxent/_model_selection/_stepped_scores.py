@@ -10,6 +10,7 @@ from scipy.interpolate import PchipInterpolator
 
 from skmaxent._leverage._leave_one_out import HeldOut
 from skmaxent._leverage._left_out_units import Units, finds_zeros, has_few_rows
+from skmaxent._leverage._refits import MOST_COEFFICIENTS
 from skmaxent._leverage._small_refits import SmallRefits
 from skmaxent._leverage._small_steps import small_units
 from skmaxent._model._training_problem import TrainingProblem
@@ -22,8 +23,6 @@ from skmaxent._typing import Array
 MOST_HALFWAY = 2.0
 # The number of the first Cs at which steps are made together.
 FEW = 5
-# The largest number of coefficients for which the steps at several Cs are computed together.
-MOST_COEFFICIENTS = 256
 
 
 class SteppedScores(ScoresOfPath):
