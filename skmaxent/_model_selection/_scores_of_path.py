@@ -15,12 +15,11 @@ from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._inverse_hessian import all_coefficients_vary
 from skmaxent._leverage._leave_one_out import HeldOut, by_one_step, make_exact_fits
 from skmaxent._leverage._left_out_units import HeldOutScores, Units
-from skmaxent._leverage._sampled_inverse import N_GROUPS, few_vectors
 from skmaxent._leverage._refits import MOST_COEFFICIENTS
+from skmaxent._leverage._sampled_inverse import N_GROUPS, few_vectors
 from skmaxent._leverage._small_refits import MOST_SMALL, SmallRefits
 from skmaxent._leverage._small_steps import small_units
 from skmaxent._leverage._step_errors import StepErrors
-from skmaxent._model import _prediction
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._model_selection._in_sample_scores import MeanAndError, in_sample_scores
 from skmaxent._model_selection._leverage_factors import LeverageFactors
