@@ -8,7 +8,7 @@ from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from sklearn.preprocessing import StandardScaler, scale
 
 from skmaxent import MaxentClassifier, MultilabelMaxentClassifier, maxent_path
-from skmaxent._solvers import _path, _proximal_by_size, _small_batch, _small_nonsmooth
+from skmaxent._solvers import _path, _proximal_by_size, _small_nonsmooth, _small_quadratics
 from skmaxent._solvers._hessian_bounds import LastBound
 
 DATA = {"iris": load_iris, "wine": load_wine, "cancer": load_breast_cancer}
@@ -174,7 +174,7 @@ def test_guesses_of_signs_find_most_minima_of_correlated_features():
     l1[:, 0] = 0.0
     W = np.where(rng.uniform(size=(200, 30)) < 0.5, 0.0, rng.normal(size=(200, 30)))
     slope = np.einsum("mij,mj->mi", A, W) - b
-    ends, is_found = _small_batch._minima(A, slope, l1, W, np.zeros(30, dtype=bool))
+    ends, is_found = _small_quadratics.minima(A, slope, l1, W, np.zeros(30, dtype=bool))
     assert is_found.mean() > 0.8
     gradient = np.einsum("mij,mj->mi", A, ends) - b
     at_zero = np.maximum(np.abs(gradient) - l1, 0.0)
