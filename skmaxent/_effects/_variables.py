@@ -109,9 +109,8 @@ class Variables:
             [],
             weights is not None,
             len(frame),
-            # A copy, because a user may add columns to the frame later.
-            frame.copy(deep=False),
-            offset,
+            _kept(frame),
+            _kept_offset(offset),
             weights,
         )
         return found if transformer is None else found._with_kinds_of_numbers()
@@ -186,7 +185,8 @@ class Variables:
 
     def with_rows(self, X: Any, offset: ArrayLike | None, weights: Array | None) -> Variables:
         """Return the variables with the rows of the fit, which the user gives again."""
-        return replace(self, data=self.read(X, "X"), offset=offset, weights=weights)
+        data, offset = _kept(self.read(X, "X")), _kept_offset(offset)
+        return replace(self, data=data, offset=offset, weights=weights)
 
     def with_used(self, used: list[tuple[str, ...]]) -> Variables:
         """Return a copy in which only variables on which some column depends are used.
@@ -240,6 +240,21 @@ def as_frame(X: Any, name: str) -> tuple[pd.DataFrame, bool]:
     if hasattr(X, "to_pandas"):
         return X.to_pandas(), True
     return _named(np.asarray(X), name), False
+
+
+def _kept(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame that does not change if the user changes the given one later.
+
+    Since pandas 3, the copy takes no memory until the user changes the frame.
+    """
+    import pandas as pd
+
+    return frame.copy(deep=int(pd.__version__.partition(".")[0]) < 3)
+
+
+def _kept_offset(offset: ArrayLike | None) -> Any:
+    """Return offsets that do not change if the user changes the given array later."""
+    return offset if offset is None or np.ndim(offset) == 0 else np.array(offset)
 
 
 def has_numbers(column: pd.Series) -> bool:

@@ -1,5 +1,7 @@
 """Arrays that the caller changes after fit or infer."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -79,3 +81,20 @@ def test_a_prior_model_whose_coefficients_change():
     prior.coef_ *= 2.0
     with pytest.raises(ValueError, match=r"(?s)^prior_coef is .* but was"):
         clf.infer(X, Y)
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_effects_are_those_of_the_rows_when_infer_was_called(restored):
+    rng = np.random.default_rng(5)
+    X = pd.DataFrame(rng.normal(size=(80, 2)), columns=["a", "b"])
+    y = (X["a"] + rng.logistic(size=80) > 0).to_numpy().astype(int)
+    offset = rng.normal(size=80)
+    clf = MaxentClassifier(C=np.inf).fit(X, y, offset=offset)
+    results = clf.infer(X, y, offset=offset)
+    if restored:
+        results = pickle.loads(pickle.dumps(results)).with_data(X, y, None, offset)
+    expected = clf.predict_proba(X, offset=offset)
+    X.iloc[:, 0] = 5.0 * X.iloc[:, 0]
+    offset *= 3.0
+    found = results.predictions().set_index(["row", "class"])["estimate"].unstack()
+    np.testing.assert_allclose(found.to_numpy(), expected, rtol=1e-12)
