@@ -229,7 +229,9 @@ class BiasReduction(Examination):
     def neighbour(self, array):
         """Each number, or the next one of its type, at random."""
         moves = self.rng.integers(-1, 2, size=array.shape)
-        return np.where(moves == 0, array, np.nextafter(array, moves * array.dtype.type(np.inf)))
+        # With limits of another type, the steps would be those of that type.
+        towards = (moves * np.inf).astype(array.dtype)
+        return np.where(moves == 0, array, np.nextafter(array, towards))
 
     def last_bits(self, fit):
         """By how much the optimum for X with other last bits is worse than the optimum."""
