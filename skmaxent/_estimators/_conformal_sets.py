@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from skmaxent._estimators._infer_pipeline import copy_of_transformer
 from skmaxent._estimators._leave_one_out import fitted_rows
 from skmaxent._leverage._conformal import ConformalSets
 from skmaxent._leverage._conformal import conformal_sets as sets_of_fit
@@ -112,7 +113,7 @@ def conformal_sets(
         return sets_of_fit(
             fit,
             fitted_model,
-            transformer,
+            copy_of_transformer(transformer),
             alpha=alpha,
             class_conditional=class_conditional,
             score=score,

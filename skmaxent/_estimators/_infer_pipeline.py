@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -137,7 +139,7 @@ def infer(
     results = inference(classifier, data, options, names)
     if data.is_lazy and terms is None:
         return results
-    return with_variables(results, X, offset, transformer, terms)
+    return with_variables(results, X, offset, copy_of_transformer(transformer), terms)
 
 
 def transformer_and_classifier(model: Any, function: str) -> tuple[Any, MaxentClassifier]:
@@ -157,6 +159,18 @@ def transformer_and_classifier(model: Any, function: str) -> tuple[Any, MaxentCl
             f"{type(classifier).__name__}.{_what_to_pass(classifier)}"
         )
     return transformer, classifier
+
+
+def copy_of_transformer(transformer: Any) -> Any:
+    """Return a copy of a fitted transformer, whose later fits to other rows change no results.
+
+    A pipeline fits its transformers in place. Transformers that cannot be copied are returned as
+    they are.
+    """
+    try:
+        return copy.deepcopy(transformer)
+    except (TypeError, ValueError, AttributeError, NotImplementedError, pickle.PicklingError):
+        return transformer
 
 
 def _what_to_pass(search: Any) -> str:

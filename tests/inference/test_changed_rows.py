@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from skmaxent import MaxentClassifier
+from skmaxent import MaxentClassifier, conformal_sets, infer
 
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(90, 3))
@@ -98,3 +100,19 @@ def test_effects_are_those_of_the_rows_when_infer_was_called(restored):
     offset *= 3.0
     found = results.predictions().set_index(["row", "class"])["estimate"].unstack()
     np.testing.assert_allclose(found.to_numpy(), expected, rtol=1e-12)
+
+
+def test_results_of_a_pipeline_that_is_fitted_again():
+    other = X * [3.0, 0.5, 2.0] + 1.0
+    pipe = make_pipeline(StandardScaler(), MaxentClassifier(C=np.inf)).fit(X, Y)
+    results, sets = infer(pipe, X, Y), conformal_sets(pipe, X, Y)
+    rows = pd.DataFrame(X[:5], columns=["x0", "x1", "x2"])
+    expected, expected_sets = pipe.predict_proba(X[:5]), sets.predict(X[:5])
+    pipe.fit(other, Y)
+    for newdata in (rows, None):
+        found = results.predictions(newdata).set_index(["row", "class"])["estimate"].unstack()
+        np.testing.assert_allclose(found.to_numpy()[:5], expected, rtol=1e-12)
+    intervals = results.predict_proba_interval(X[:5])
+    middle = [intervals[label, "probability"] for label in range(3)]
+    np.testing.assert_allclose(np.column_stack(middle), expected, rtol=1e-12)
+    pd.testing.assert_frame_equal(sets.predict(X[:5]), expected_sets)
