@@ -1,11 +1,12 @@
-"""Quadratic models of fits without one row each, with an L1 penalty, and their minima.
+"""Quadratic models of fits without one row each, with an L1 penalty or bounds, and their minima.
 
 A coordinate is a coefficient θ_c that is nonzero, or may become so. H is the Hessian of the loss
 and the ridge, and r the number of free logits. The Hessian of the model is H less that of the row,
-which has rank r. A is the set of the nonzero coordinates. For the row, S is the set of the
-coordinates in A that become zero or change their sign, and of those outside of A that become
-nonzero. Elimination of the coordinates in A leaves a linear system of r equations and one for each
-coordinate in S. An active-set method finds S. The systems of many rows are solved together.
+which has rank r. A is the set of the nonzero coordinates within their bounds. For the row, S is the
+set of the coordinates in A that become zero, change their sign or reach a bound, and of those
+outside of A that become nonzero or leave their bound. Elimination of the coordinates in A leaves a
+linear system of r equations and one for each coordinate in S. An active-set method finds S. The
+systems of many rows are solved together.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ class ActiveSets:
     schur : ndarray of shape (n_fits, size, size)
         Nᵀ H_AA⁻¹ N, less H for pairs of coordinates outside of A. Column c of N is the unit vector
         of a coordinate c in A, or H_Ac for others.
+    lower, upper : ndarray of shape (n_fits, size)
+        The bounds, infinite without one.
     """
 
     is_active: Array
@@ -53,6 +56,13 @@ class ActiveSets:
     l1: Array
     gradient: Array
     schur: Array
+    lower: Array
+    upper: Array
+
+    @cached_property
+    def has_bounds(self) -> bool:
+        """Whether any coordinate has a bound."""
+        return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
 
     @cached_property
     def free(self) -> Array:
@@ -63,13 +73,25 @@ class ActiveSets:
     def limits(self) -> tuple[Array, Array]:
         """The least and the largest values of `free` without a change of A, both (n_fits, size)."""
         has_sign = self.is_active & (self.l1 > 0.0)
-        size = np.where(self.is_active, np.inf, self.l1 * (1.0 + 1e-9))
-        low = np.where(has_sign & (self.theta > 0.0), 0.0, -size)
-        return low, np.where(has_sign & (self.theta < 0.0), 0.0, size)
+        low, high = gradient_limits(self.theta, self.l1, self.lower, self.upper, 1e-9)
+        low, high = (
+            np.where(self.is_active, self.lower, low),
+            np.where(self.is_active, self.upper, high),
+        )
+        low = np.where(has_sign & (self.theta > 0.0), np.maximum(low, 0.0), low)
+        return low, np.where(has_sign & (self.theta < 0.0), np.minimum(high, 0.0), high)
 
     @classmethod
     def of(
-        cls, H: Array, inverse: Array, is_active: Array, theta: Array, l1: Array, gradient: Array
+        cls,
+        H: Array,
+        inverse: Array,
+        is_active: Array,
+        theta: Array,
+        l1: Array,
+        gradient: Array,
+        lower: Array | float = -np.inf,
+        upper: Array | float = np.inf,
     ) -> tuple[ActiveSets, Array]:
         """Return the set of one fit, and H_AA⁻¹ N, (n_active, size).
 
@@ -84,8 +106,10 @@ class ActiveSets:
         schur[:, active] = elimination.T
         both = np.ix_(~active, ~active)
         schur[both] = H[np.ix_(~active, active)] @ elimination[:, ~active] - H[both]
-        gradient = np.where(active, -l1 * np.sign(theta), np.clip(gradient, -l1, l1))
-        of_one = (array[None] for array in (active, theta, l1, gradient, schur))
+        lower, upper = (np.broadcast_to(bound, theta.shape) for bound in (lower, upper))
+        inactive = np.clip(gradient, *gradient_limits(theta, l1, lower, upper))
+        gradient = np.where(active, -l1 * np.sign(theta), inactive)
+        of_one = (array[None] for array in (active, theta, l1, gradient, schur, lower, upper))
         return cls(*of_one), elimination
 
     @classmethod
@@ -98,12 +122,24 @@ class ActiveSets:
         """Return the first S of rows, (n_fits, rows, size): 1 or -1 for a member, else 0.
 
         `moved` (n_fits, rows, size) are changes of coordinates in A and of gradients of the others,
-        for an empty S. The sign of a coordinate in A is that of θ, which becomes zero. The sign of
-        another is that of the coefficient that becomes nonzero.
+        for an empty S. The sign of a coordinate in A is that of θ, which becomes zero, or 1 if it
+        reaches its lower bound and -1 for the upper one. The sign of another is that of its change.
         """
         values, (low, high) = self.free[:, None] + moved, self.limits
         below, above = values < low[:, None], values > high[:, None]
         return below.view(np.int8) - above.view(np.int8)
+
+    def ends(self, of_fit: tuple[Array, Array], sign: Array) -> Array:
+        """Return the values that `free` has for members, (n_members,).
+
+        They are zero or a bound for coordinates in A, and for others the gradient that balances
+        their penalty where they have moved to. `of_fit` are the fits and the coordinates.
+        """
+        low, high = self.limits
+        theta, l1 = self.theta[of_fit], self.l1[of_fit]
+        in_A = np.where(sign > 0, low[of_fit], high[of_fit])
+        slope = np.where(theta == 0.0, sign, np.sign(theta))
+        return np.where(self.is_active[of_fit], in_A, -l1 * slope)
 
     def next_signs(self, fit: Array, moved: Array, members: Members, values: Array) -> Array:
         """Return the S that follows another one, (rows, size), as `changes` returns it.
@@ -127,12 +163,29 @@ class ActiveSets:
         row, at, sign, passed = members.row, members.at, np.sign(members.sign), members.has_passed
         is_active = self.is_active[fit[row], at]
         inward = np.where(is_active, -sign, sign) * values
-        # The multiplier of a coefficient that is zero is at most twice the strength of the penalty.
+        # The multiplier of a coefficient that is zero is at most twice the strength of the penalty,
+        # unless zero is a bound.
         passes = is_active & (inward > 2.0 * self.l1[fit[row], at])
+        if self.has_bounds:
+            limit = np.where(sign > 0.0, low[fit[row], at], high[fit[row], at])
+            bound = np.where(sign > 0.0, self.lower[fit[row], at], self.upper[fit[row], at])
+            passes &= limit != bound
         stays = passed & (sign * found[row, at] <= 0.0)
         of_zero = np.where(inward >= 0.0, np.where(passes, 2 * sign, sign), 0)
         following[row, at] = np.where(passed, np.where(stays, 2 * sign, sign), of_zero)
         return following
+
+    def are_within_bounds(self, fit: Array, theta: Array, signs: Array) -> Array:
+        """Return whether coordinates that have left their place stay where they may, (rows,).
+
+        `theta` and `signs` are the coordinates in the solutions and S, both (rows, size). The
+        penalty of a coordinate that leaves a bound has the same slope until it is zero.
+        """
+        low, high = self.lower[fit], self.upper[fit]
+        before, has_l1 = self.theta[fit], self.l1[fit] > 0.0
+        high = np.where(has_l1 & (before < 0.0) & ~self.is_active[fit], np.minimum(high, 0.0), high)
+        low = np.where(has_l1 & (before > 0.0) & ~self.is_active[fit], np.maximum(low, 0.0), low)
+        return np.asarray(((theta >= low) & (theta <= high) | (signs == 0)).all(axis=1))
 
     def schur_times(self, fit: Array, values: Array) -> Array:
         """Return the products of the matrices of some fits with `values`, (rows, size).
@@ -145,6 +198,19 @@ class ActiveSets:
             for schur, (low, high) in zip(self.schur, itertools.pairwise(ends), strict=True)
         ]
         return np.concatenate(parts)
+
+
+def gradient_limits(
+    theta: Array, l1: Array, lower: Array, upper: Array, margin: float = 0.0
+) -> tuple[Array, Array]:
+    """Return the least and the largest gradient for which coordinates outside of A stay there.
+
+    The gradient is that of the loss and the ridge. All arrays have the same shape. The limits are
+    wider by the share `margin` of `l1`.
+    """
+    low = np.where(theta < upper, -l1 * np.where(theta < 0.0, -1.0, 1.0) - margin * l1, -np.inf)
+    high = np.where(theta > lower, l1 * np.where(theta > 0.0, -1.0, 1.0) + margin * l1, np.inf)
+    return low, high
 
 
 @dataclass(frozen=True)
@@ -324,10 +390,19 @@ class ProximalSteps:
         for k, of_logit in enumerate(of_members):
             inner[:, k] -= np.bincount(members.row, of_logit * some, minlength=len(at))
         self.change[at] = inner - lagging
-        if self.shift is not None:
-            in_A = np.where(np.abs(signs) == 1, -sets.theta[fit], moved)
-            self.shift[at] = np.where(sets.is_active[fit], in_A, np.where(signs != 0, values, 0.0))
-        return np.asarray((following == signs).all(axis=1))
+        is_same = (following == signs).all(axis=1)
+        if self.shift is not None or sets.has_bounds:
+            theta, (low, high) = sets.theta[fit], sets.limits
+            in_A = np.where(signs == 1, low[fit] - theta, moved)
+            in_A = np.where(signs == -1, high[fit] - theta, in_A)
+            shift = np.where(sets.is_active[fit], in_A, np.where(signs != 0, values, 0.0))
+            if self.shift is not None:
+                self.shift[at] = shift
+            if sets.has_bounds:
+                is_within = sets.are_within_bounds(fit, theta + shift, signs)
+                # A row whose coordinates leave these places has another S, which is not searched.
+                is_same &= is_within
+        return np.asarray(is_same)
 
     def _solution(
         self, at: Array, members: Members, slopes: Array, lag: Array | None, lagging: Array | float
@@ -356,9 +431,7 @@ class ProximalSteps:
         M[:, width:, width:] = np.eye(r) - curvature @ leverage
         # A coordinate in A becomes zero; another satisfies its optimality condition.
         of_fit = fit[row], members.at
-        goal = sets.free[of_fit] + np.where(
-            sets.is_active[of_fit], 0.0, sets.l1[of_fit] * members.sign
-        )
+        goal = sets.free[of_fit] - sets.ends(of_fit, members.sign)
         right = np.zeros((len(at), width + r))
         right[row, place] = -goal if lag is None else lag[row, members.at] - goal
         right[:, width:] = self.residual[at]

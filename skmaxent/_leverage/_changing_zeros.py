@@ -1,8 +1,9 @@
-"""ChangingZeros: fits without one row by one step of proximal Newton's method, for L1 penalties.
+"""ChangingZeros: fits without one row by one step of proximal Newton's method.
 
 With an L1 penalty, the Newton step of `Leverages` keeps the zeros of θ. For a few rows, the fit
 without the row has other zeros. The proximal Newton step minimises the quadratic model of the loss
 plus the L1 penalty itself, and finds them (Lee, Sun & Saunders 2014, SIAM J. Optim. 24, 1420-1443).
+In the same way it finds the coefficients that reach or leave their bounds.
 `ActiveSets` has the notation of that model.
 """
 
@@ -13,10 +14,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import DTypeLike
 
-from skmaxent._leverage._active_sets import ActiveSets, ProximalSteps, held_out_changes
+from skmaxent._leverage._active_sets import (
+    ActiveSets,
+    ProximalSteps,
+    gradient_limits,
+    held_out_changes,
+)
 from skmaxent._leverage._inverse_hessian import (
     FreeCoefficients,
     InverseHessian,
+    all_coefficients_vary,
     penalised_hessian,
 )
 from skmaxent._leverage._leverages import Leverages, RowLeverages
@@ -49,8 +56,8 @@ class ChangingZeros:
         H_AA⁻¹ N, with which the coordinates in A are eliminated; see `ActiveSets`.
     hessian : ndarray of shape (size, size)
         H, of the summed loss and the ridge, with `DAMPING`.
-    limits : ndarray of shape (n_logits, n_features + 1)
-        The strength of the L1 penalty of zeros that are no coordinates, and infinity elsewhere.
+    limits : tuple of two ndarrays of shape (n_logits, n_features + 1)
+        The least and the largest gradient of coefficients that are no coordinates.
     dtype : dtype
         The dtype of products over rows.
     """
@@ -59,21 +66,19 @@ class ChangingZeros:
     sets: ActiveSets
     elimination: Array
     hessian: Array
-    limits: Array
+    limits: tuple[Array, Array]
     dtype: DTypeLike
 
     @classmethod
     def of(cls, leverages: Leverages, terms: PenaltyTerms) -> ChangingZeros | None:
         """Return the coordinates and matrices of a fit, or None.
 
-        The result is None for groups, for bounds, without an L1 penalty, and if the inverse Hessian
+        The result is None for groups, without an L1 penalty or bounds, and if the inverse Hessian
         of `leverages` is only sampled. `terms` are the penalty of standardised columns.
         """
         point, inverse = leverages.point, leverages.inverse
-        is_elementwise = terms.l1.any() and not terms.grouped
+        is_elementwise = not (terms.grouped or all_coefficients_vary(terms))
         if not is_elementwise or not isinstance(inverse, InverseHessian):
-            return None
-        if terms.lower is not None or terms.upper is not None:
             return None
         total, theta = point.objective.total_weight, point.theta
         l1, gradient = np.zeros(theta.shape), total * point.loss_gradient()
@@ -82,16 +87,27 @@ class ChangingZeros:
         is_active = np.zeros(theta.shape, dtype=bool)
         for k, varying in enumerate(inverse.free.columns):
             is_active[k, varying] = True
-        chosen = is_active | _candidates(leverages, l1, gradient, is_active, inverse.free.size)
+        lower, upper = np.full((2, *theta.shape), [[[-np.inf]], [[np.inf]]])
+        for array, bound in ((lower, terms.lower), (upper, terms.upper)):
+            if bound is not None:
+                array[:, :-1] = bound
+        limits = gradient_limits(theta, l1, lower, upper, 1e-6)
+        # Zeros with an L1 penalty and coefficients at a bound may vary. So may a coefficient that
+        # is held because an equal change in all classes changes nothing, if another has a bound.
+        has_bound = (np.isfinite(lower) | np.isfinite(upper)).any(axis=0)
+        may_vary = ((l1 > 0.0) | has_bound) & point.objective.standardisation.is_free
+        stays = is_active | (lower == upper) | ~may_vary
+        limits = np.where(stays, -np.inf, limits[0]), np.where(stays, np.inf, limits[1])
+        chosen = is_active | _candidates(leverages, limits, gradient, inverse.free.size)
         columns = [np.flatnonzero(row) for row in chosen]
         reference = inverse.free.is_reference
         coordinates = FreeCoefficients.of(columns, theta.shape, reference=reference)
         H = penalised_hessian(point, terms, coordinates, inverse.dtype) * total
         active = is_active[chosen]
         H.flat[:: len(H) + 1] *= np.where(active, 1.0, 1.0 + DAMPING)
-        limits = np.where((l1 > 0.0) & ~chosen, l1 * (1.0 + 1e-6), np.inf)
+        limits = np.where(chosen, -np.inf, limits[0]), np.where(chosen, np.inf, limits[1])
         given = inverse.matrix, active, theta[chosen], l1[chosen], gradient[chosen]
-        sets, elimination = ActiveSets.of(H, *given)
+        sets, elimination = ActiveSets.of(H, *given, lower[chosen], upper[chosen])
         return cls(coordinates, sets, elimination, H, limits, inverse.dtype)
 
     @property
@@ -137,11 +153,12 @@ class ChangingZeros:
         return np.concatenate(parts, axis=1)
 
     def is_optimal_elsewhere(self, gradient: Array) -> Array:
-        """Return whether all zeros that are no coordinates stay zero, (m,).
+        """Return whether all coefficients that are no coordinates stay where they are, (m,).
 
         `gradient` (m, n_logits, n_features + 1) is that of the summed loss and the ridge.
         """
-        return np.asarray((np.abs(gradient) <= self.limits).all(axis=(1, 2)))
+        low, high = self.limits
+        return np.asarray(((gradient >= low) & (gradient <= high)).all(axis=(1, 2)))
 
     def _moved(self, X: list[Array], rho: Array) -> Array:
         """Return the changes of coordinates in A and of gradients of the others, (rows, size).
@@ -170,20 +187,20 @@ class ChangingZeros:
 
 
 def _candidates(
-    leverages: Leverages, l1: Array, gradient: Array, is_active: Array, n_active: int
+    leverages: Leverages, limits: tuple[Array, Array], gradient: Array, n_active: int
 ) -> Array:
-    """Return a mask of zeros of θ that may become nonzero without a row, (R, d + 1).
+    """Return a mask of entries of θ outside of A that may vary without a row, (R, d + 1).
 
-    `l1` and `gradient` are those of `ChangingZeros`, in the shape of θ. The zeros are those with
-    the smallest distance of the gradient from ±l1, relative to the root of the sum of squares of
+    `gradient` is that of `ChangingZeros`, in the shape of θ, and `limits` are two arrays between
+    which it stays if they do not vary; both are infinite for others. They are those with the
+    smallest distance of the gradient from a limit, relative to the root of the sum of squares of
     the gradients of single rows. If the distance is larger than this root, no row reaches it alone.
     """
     (sizes,) = leverages.point.map_reduce(_squared_gradients)
-    distance = np.maximum(l1 - np.abs(gradient), 0.0)
+    distance = np.maximum(np.minimum(gradient - limits[0], limits[1] - gradient), 0.0)
     relative = np.divide(
-        distance, np.sqrt(sizes), out=np.full(l1.shape, np.inf), where=(sizes > 0.0) & (l1 > 0.0)
+        distance, np.sqrt(sizes), out=np.full(sizes.shape, np.inf), where=sizes > 0.0
     )
-    relative[is_active] = np.inf
     most = max(n_active, LEAST_CANDIDATE_LIMIT)
     # The most-th smallest distance; zeros at the same distance may all change.
     nth = most - 1

@@ -41,9 +41,8 @@ class SteppedScores(ScoresOfPath):
         n = training.blocks.n_samples
         # With a single logit each group is one coefficient.
         is_elementwise = bool(terms.l1.any()) and not (terms.grouped and shape[0] > 1)
-        has_bounds = terms.lower is not None or terms.upper is not None
         has_zeros = has_few_rows(n, *shape) and finds_zeros(n, *shape)
-        return is_elementwise and not has_bounds and has_zeros
+        return is_elementwise and has_zeros
 
     def _interpolate(self) -> None:
         """Compute scores by one step at many Cs, and by exact fits at few; interpolate others."""
