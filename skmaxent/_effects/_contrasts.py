@@ -70,12 +70,19 @@ def specifications(variables: Variables, chosen: Any) -> dict[str, Any]:
 
     Raises
     ------
+    TypeError
+        For a table, such as data of the argument `newdata`.
     ValueError
         For names that are not columns of the data, that the model does not use, or that occur
         twice, and if the model has intercepts alone.
     """
     if chosen is None:
         chosen = variables.used
+    if hasattr(chosen, "columns") or len(getattr(chosen, "shape", ())) > 1:
+        raise TypeError(
+            "variables must be names of columns, found rows of data, an object of type "
+            f"{type(chosen).__name__}: give them as newdata."
+        )
     is_one = isinstance(chosen, str) or not isinstance(chosen, Iterable)
     names = [chosen] if is_one else list(chosen)
     if not variables.used:

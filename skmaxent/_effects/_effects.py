@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +97,11 @@ class Effects:
         `chosen` is the argument `variables`.
         """
         check_choice("slope", slope, SLOPES)
+        if isinstance(chosen, Mapping):
+            raise TypeError(
+                f"variables of slopes must be names of columns, found the dict {chosen!r}: "
+                f"expected {list(chosen)!r}. Contrasts of variables are for comparisons."
+            )
         names = list(specifications(self.variables, chosen))
         if chosen is None and slope != "dydx":
             names = [name for name in names if self.variables.is_numeric(name)]

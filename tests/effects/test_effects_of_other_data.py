@@ -185,3 +185,21 @@ def test_times_are_compared_two_at_a_time():
     )
     np.testing.assert_allclose(results.predictions(grid)["estimate"], expected.ravel(), rtol=1e-8)
     assert len(results.predictions(datagrid(grid_type="balanced"))) == 3
+
+
+@pytest.mark.parametrize("method", ["comparisons", "average_comparisons", "slopes"])
+def test_rows_in_place_of_variables_are_refused(method):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(40, 2)), columns=["a", "b"])
+    results = MaxentClassifier(C=np.inf).fit(X, np.arange(40) % 2).infer(X, np.arange(40) % 2)
+    for rows in (X.iloc[:3], X.to_numpy()):
+        with pytest.raises(TypeError, match=r"variables must be names .* give them as newdata"):
+            getattr(results, method)(rows)
+
+
+def test_contrasts_are_not_for_slopes():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(40, 2)), columns=["a", "b"])
+    results = MaxentClassifier(C=np.inf).fit(X, np.arange(40) % 2).infer(X, np.arange(40) % 2)
+    with pytest.raises(TypeError, match=r"variables of slopes must be names .* \['a'\]"):
+        results.slopes({"a": "sd"})
