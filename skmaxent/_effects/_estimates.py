@@ -13,6 +13,10 @@ from skmaxent._effects._covariance_root import Covariance
 from skmaxent._effects._student_t import t_quantile
 from skmaxent._input._numbers import is_number
 from skmaxent._typing import Array
+from skmaxent._warnings import warn_user
+
+# Confidence levels below this are probably one minus the level.
+LEAST_USUAL_LEVEL = 0.5
 
 # A function of two arrays, and its derivatives by the first and by the second.
 Combination = tuple[
@@ -70,9 +74,18 @@ def joined(parts: list[Estimates]) -> Estimates:
 
 
 def check_level(conf_level: Any) -> None:
-    """Raise ValueError unless a confidence level is between 0 and 1."""
+    """Raise ValueError unless a confidence level is between 0 and 1, and warn of one below 0.5.
+
+    Such a level is probably the argument `alpha` of statsmodels, which is one minus the level.
+    """
     if not (is_number(conf_level) and 0.0 < float(conf_level) < 1.0):
         raise ValueError(f"conf_level must be between 0 and 1, found {conf_level!r}.")
+    if conf_level < LEAST_USUAL_LEVEL:
+        warn_user(
+            f"conf_level={conf_level:g} makes intervals that contain the true value with the "
+            f"probability {conf_level:g}. If {conf_level:g} is the alpha of statsmodels, write "
+            f"conf_level={1.0 - conf_level:g}."
+        )
 
 
 def normal_quantile(conf_level: float) -> float:

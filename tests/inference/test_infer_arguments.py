@@ -350,3 +350,21 @@ def test_infer_names_classes_whose_weights_are_negligible(weight, label):
         assert f"the classes ['{label}'] have a share of" in str(error)
     else:
         assert np.isfinite(results.std_errors).all()
+
+
+def test_the_alpha_of_statsmodels_as_a_level_issues_a_warning():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 2)), np.arange(60) % 2
+    results = MaxentClassifier(C=np.inf).fit(X, y).infer(X, y)
+    for intervals in (
+        results.conf_int,
+        lambda level: results.profile_conf_int(level, features="x0"),
+        lambda level: results.predict_proba_interval(X, level),
+        lambda level: results.predictions(by=True, conf_level=level),
+    ):
+        with pytest.warns(UserWarning, match=r"conf_level=0\.05 makes .* write conf_level=0\.95"):
+            intervals(0.05)
+    found = results.conf_int(0.5)
+    quartile = 0.6744897501960817  # of the normal distribution
+    half = 0.5 * (found["upper"] - found["lower"])
+    np.testing.assert_allclose(half, quartile * results.summary()["std_err"], rtol=1e-12)
