@@ -29,7 +29,8 @@ def corrected_score_products(
     """Return the middle matrix of the HC2 or HC3 sandwich: Σ u uᵀ over the corrected scores u.
 
     The shape is (n_coefficients, n_coefficients), for the free logits, the coefficients of a logit
-    next to each other. Scores are in the units of the user's weights.
+    next to each other. Scores are those of the problem's weights, which are the user's divided by
+    `training.data.scale`: to the first power with "frequency", otherwise to the second.
 
     Parameters
     ----------
@@ -54,7 +55,7 @@ def corrected_score_products(
         one = np.minimum(class_weight, 1.0) / scale
         per_row = class_weight if per_class else None
     (total,) = leverages.map_reduce(_corrected_products, POWERS[cov_type], n_outcomes, one, per_row)
-    return np.asarray(total) * (scale if by_observation else scale**2)
+    return np.asarray(total)
 
 
 def _corrected_products(

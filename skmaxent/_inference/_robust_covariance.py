@@ -203,15 +203,17 @@ def _of_rows(
     n_units *= 1 if kind.weights == "probability" else len(training.classes)
     n = _observations(training, kind)
     df = n - len(V) if kind.use_t else np.inf
+    power = 1 if kind.weights == "frequency" else 2
+    # The scores are those of weights divided by `scale`, whose powers could overflow. Those of its
+    # root do not, and V has it in the denominator.
+    bread = V * training.data.scale ** (0.5 * power)
     if kind.cov_type in POWERS:
         meat = corrected_score_products(training, point, kind.cov_type, kind.weights)
-        return CoefficientCovariance(V, Covariance(V @ meat @ V), StudentT(df), n_units=n_units)
-    power = 1 if kind.weights == "frequency" else 2
-    meat = _covariance.score_products(point, None, power) * training.data.scale**power
-    factor = _small_sample_factor(kind, n, n, len(V))
-    return CoefficientCovariance(
-        V, Covariance(V @ meat @ V * factor), StudentT(df), n_units=n_units
-    )
+        W = bread @ meat @ bread
+    else:
+        meat = _covariance.score_products(point, None, power)
+        W = bread @ meat @ bread * _small_sample_factor(kind, n, n, len(V))
+    return CoefficientCovariance(V, Covariance(W), StudentT(df), n_units=n_units)
 
 
 def _observations(training: TrainingProblem, kind: CovarianceKind) -> float:
@@ -271,8 +273,9 @@ def _of_clusters(
 
     def sandwich(way: Array, count: int) -> Array:
         """Return the sandwich covariance for `count` clusters with the codes `way`."""
-        meat = _covariance.score_products(point, way, 2) * training.data.scale**2
-        return np.asarray(V @ meat @ V * _small_sample_factor(kind, n, count, len(V)))
+        bread = V * training.data.scale  # as in `_of_rows`
+        meat = _covariance.score_products(point, way, 2)
+        return np.asarray(bread @ meat @ bread * _small_sample_factor(kind, n, count, len(V)))
 
     W = sum(map(sandwich, ways, counts), np.zeros_like(V))
     if len(ways) == 1:

@@ -33,3 +33,19 @@ def test_effects_of_a_fit_with_subnormal_weights():
     np.testing.assert_allclose(
         results.marginal_effects(X)["effect"], expected.marginal_effects(X)["effect"], rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("scale", [1e-290, 1e-200, 1e200, 1e290])
+@pytest.mark.parametrize("cov_type", ["HC0", "HC1", "HC2", "HC3", "cluster", "CV2", "CV3"])
+def test_standard_errors_do_not_depend_on_the_scale_of_sampling_weights(cov_type, scale):
+    options = {"cov_type": cov_type, "weights": "probability"}
+    if cov_type[:2] != "HC":
+        options["groups"] = np.arange(100) // 5
+    errors = [
+        MaxentClassifier(C=np.inf, tol=1e-9)
+        .fit(X, Y, sample_weight=weights)
+        .infer(X, Y, sample_weight=weights, **options)
+        .summary()["std_err"]
+        for weights in (WEIGHTS, WEIGHTS * scale)
+    ]
+    np.testing.assert_allclose(errors[1], errors[0], rtol=1e-6)
