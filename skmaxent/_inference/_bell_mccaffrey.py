@@ -76,6 +76,8 @@ class BellMcCaffrey:
         """
         df = np.empty(len(jacobian))
         for i, c in enumerate(jacobian @ self.root):
+            # The degrees of freedom do not depend on the size of c, whose powers could overflow.
+            c = c / (np.abs(c).max() or 1.0)
             q = self.covariances @ c
             own, squares = (np.einsum("i,gij,j->g", c, M, c) for M in (self.own, self.squares))
             square = float(((q.T @ q) ** 2).sum() + own @ own - squares @ squares)
