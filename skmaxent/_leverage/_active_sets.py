@@ -453,8 +453,10 @@ def held_out_changes(
     moved: Array,
     slopes: Callable[[Array], Array],
     shift: Array | None = None,
-) -> Array:
+) -> tuple[Array, Array]:
     """Return the changes of the logits of rows in the fits without them, (n_fits·n, r).
+
+    The second result, (n_fits·n,), is False for the rows whose S was not found.
 
     Parameters
     ----------
@@ -470,13 +472,14 @@ def held_out_changes(
     """
     change = np.einsum("mkl,ml->mk", rows.leverage, rows.held_out_residual)
     signs = sets.changes(moved).reshape(len(change), -1)
-    which = np.flatnonzero(signs.any(axis=1))
+    which, is_found = np.flatnonzero(signs.any(axis=1)), np.ones(len(change), dtype=bool)
     if len(which):
         steps = ProximalSteps.of(sets, rows, which, slopes(which), signs[which])
         if shift is not None:
             steps = replace(steps, shift=shift[which])
         converged = steps.solve(np.arange(len(which)))
         change[which[converged]] = steps.change[converged]
+        is_found[which] = converged
         if shift is not None and steps.shift is not None:
             shift[which[converged]] = steps.shift[converged]
-    return np.asarray(change)
+    return np.asarray(change), is_found

@@ -115,8 +115,11 @@ class ChangingZeros:
         """The coordinates in A, a mask of shape (size,)."""
         return np.asarray(self.sets.is_active[0])
 
-    def held_out_change(self, rows: RowLeverages) -> Array:
-        """Return the changes of the logits of rows in the fits without them, (rows, r)."""
+    def held_out_change(self, rows: RowLeverages) -> tuple[Array, Array]:
+        """Return the changes of the logits of rows in the fits without them, (rows, r).
+
+        The second result, (rows,), is False for rows whose changing zeros were not found.
+        """
         X = self.coordinates.varying_columns(rows.context, self.dtype)
         moved = self._moved(X, rows.held_out_residual)
 

@@ -70,7 +70,8 @@ class Units:
     change : ndarray of shape (n_units,)
         The range over the logits of held-out less fitted logits.
     largest_hat : ndarray of shape (n_units,)
-        The largest eigenvalue of A_i Λ_i.
+        The largest eigenvalue of A_i Λ_i, or infinity if one step did not find the coefficients
+        that become zero or nonzero.
     left_out : ndarray of shape (n_units,)
         The weight that is left out, as the objective stores weights.
     effective_df : float
@@ -152,15 +153,17 @@ def _write_units(
     (n_samples, n_outcomes), and `logits` a last axis of n_logits. The result is the sum of
     tr(A_i Λ_i) over the block.
     """
+    hat[rows.at] = rows.largest_hat[:, None]
     for at, outcome in enumerate(outcomes):
         units = rows if outcome < 0 else rows.with_outcome(int(outcome))
         held_out = units.held_out_logits
         if zeros is not None:
-            held_out = units.moved_logits(zeros.held_out_change(units))
+            change_of_free, is_found = zeros.held_out_change(units)
+            held_out = units.moved_logits(change_of_free)
+            hat[rows.at, at][~is_found] = np.inf
         moved = held_out - units.logits
         logits[rows.at, at] = held_out
         change[rows.at, at] = np.ptp(moved, axis=1) if moved.shape[1] > 1 else np.abs(moved[:, 0])
-    hat[rows.at] = rows.largest_hat[:, None]
     left_out[rows.at] = rows.left_out[:, None]
     return (rows.trace.sum(),)
 

@@ -70,13 +70,14 @@ class _SmallSteps:
         blocks: Any = fit.training.blocks
         stored = np.ones(n) if blocks.weights is None else blocks.weights.astype(float)
         rows = self._matrices()
-        change, shifts = self._changes(rows)
+        change, shifts, is_found = self._changes(rows)
         if self._likelihood.is_coupled:
             change = np.column_stack([change, np.zeros(len(change))])
         change = change.reshape(-1, n, R)
         logits = self._at.Z.transpose(0, 2, 1) + change
         ranges = np.ptp(change, axis=2) if R > 1 else np.abs(change[:, :, 0])
-        hat, df = rows.largest_hat.reshape(-1, n), rows.trace.reshape(-1, n).sum(axis=1)
+        hat = np.where(is_found, rows.largest_hat, np.inf).reshape(-1, n)
+        df = rows.trace.reshape(-1, n).sum(axis=1)
         counts, shares = fit.counts, fit.class_shares
         return [
             Units(
@@ -154,18 +155,22 @@ class _SmallSteps:
             left_out=weights * np.tile(self._left_out, m),
         )
 
-    def _changes(self, rows: RowMatrices) -> tuple[Array, Array]:
-        """Return the changes of the free logits of all rows, (m n, r), and of W, (m, n, p)."""
+    def _changes(self, rows: RowMatrices) -> tuple[Array, Array, Array]:
+        """Return the changes of the free logits of all rows, (m n, r), and of W, (m, n, p).
+
+        The last result, (m n,), is False for rows whose changing zeros were not found.
+        """
         slopes, rho, sets = self._slopes, rows.held_out_residual, self._sets
         m, r, n = slopes.shape[:3]
         moved = np.einsum("mknp,mnk->mnp", slopes, rho.reshape(m, n, r))
         shifts = np.where(sets.is_active[:, None], moved, 0.0)
         has_zeros = (self._fit.training.problem.terms.l1 > 0.0).any()
         if not (has_zeros and finds_zeros(n, *self._shape)):
-            return np.einsum("mkl,ml->mk", rows.leverage, rho), shifts
+            return np.einsum("mkl,ml->mk", rows.leverage, rho), shifts, np.ones(m * n, dtype=bool)
 
         def slopes_of(which: Array) -> Array:
             return np.asarray(slopes[which // n, :, which % n].transpose(1, 0, 2))
 
         of_rows = shifts.reshape(m * n, -1)
-        return held_out_changes(sets, rows, moved, slopes_of, of_rows), shifts
+        change, is_found = held_out_changes(sets, rows, moved, slopes_of, of_rows)
+        return change, shifts, is_found

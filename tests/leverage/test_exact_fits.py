@@ -85,8 +85,8 @@ def test_few_fits_of_a_sparse_lasso_need_a_solver(monkeypatch):
 
     monkeypatch.setattr(Refits, "_by_solver", counted)
     scores = leave_one_out(clf, X, y, max_refits=40)
-    assert scores.n_refits == 40
-    assert len(by_solver) <= 10  # all that need one are among these
+    assert 30 < scores.n_refits <= 40
+    assert len(by_solver) <= 12  # rows whose zeros one step does not find come first
     few = leave_one_out(clf, X, y, max_refits=0)
     assert abs(few.log_score - scores.log_score) < 0.5 * scores.log_score_std_err
 
