@@ -14,7 +14,7 @@ from skmaxent._effects._quantities import Groups
 from skmaxent._effects._requests import Request
 from skmaxent._effects._variables import Variables
 from skmaxent._input._arguments import is_flag
-from skmaxent._input._validation import check_sample_weight
+from skmaxent._input._validation import relative_weights
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _offset_of_grid(variables: Variables, n_points: int, *, repeats: bool) -> An
 def _weights(request: Request, n: int, known: Array | None) -> Array | None:
     """Return the weights (n,) that the user gave, or else `known`; None stands for ones."""
     given = request.sample_weight
-    return known if given is None else check_sample_weight(given, n)
+    return known if given is None else relative_weights(given, n)
 
 
 def _in_groups(rows: TableRows, by: Any) -> TableRows:

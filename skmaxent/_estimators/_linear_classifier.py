@@ -269,7 +269,7 @@ class LinearClassifier(LinearModel):
         refuse_masked(y, "y")
         partial_labels = getattr(self, "partial_labels", False)
         if not (_targets.is_table(y) or partial_labels):
-            weights = _validation.check_sample_weight(sample_weight, len(predicted))
+            weights = _validation.relative_weights(sample_weight, len(predicted))
             return float(accuracy_score(y, predicted, sample_weight=weights))
         observed = _targets.observe(y, labels_of(self), partial_labels=partial_labels)
         return observed.mean(predicted[:, None] == labels_of(self), sample_weight)

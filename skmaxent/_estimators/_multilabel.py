@@ -477,7 +477,7 @@ class MultilabelMaxentClassifier(CallbackSupport, LinearModel):
         predicted, y = to_host(self.predict(X)), native(to_host(y), "y")
         if self.multilabel_:
             return _indicator.share_of_equal_rows(y, predicted, labels_of(self), sample_weight)
-        weights = _validation.check_sample_weight(sample_weight, len(predicted))
+        weights = _validation.relative_weights(sample_weight, len(predicted))
         y = _indicator.numbers_in_order(y, None)
         return float(accuracy_score(y, predicted, sample_weight=weights))
 

@@ -146,7 +146,9 @@ def best_threshold(P: Array, has: Array, weights: Array | None = None) -> float:
         Whether the row has the label.
     weights : ndarray of shape (n,), optional
     """
-    weights = np.ones(len(P)) if weights is None else weights
+    # The sum of the given weights could overflow.
+    with np.errstate(over="ignore"):  # as in `relative_weights`
+        weights = np.ones(len(P)) if weights is None else weights / (weights.max() or 1.0)
     order = np.argsort(-P, kind="stable")
     p, w = P[order], weights[order]
     hits = np.cumsum(w * has[order])

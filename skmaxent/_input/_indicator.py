@@ -21,7 +21,7 @@ from skmaxent._input._interchange import (
     refuse_masked,
 )
 from skmaxent._input._training_data import TrainingData, storage_in_memory
-from skmaxent._input._validation import check_sample_weight
+from skmaxent._input._validation import relative_weights
 from skmaxent._objective._likelihood import Likelihood, Sigmoids, Softmax
 from skmaxent._typing import Array
 
@@ -93,7 +93,7 @@ def share_of_equal_rows(
         )
     predicted = sp.csr_array(predicted if sp.issparse(predicted) else np.asarray(predicted))
     n_different = (sp.csr_array(Y) != predicted.astype(bool)).sum(axis=1)
-    weights = check_sample_weight(sample_weight, Y.shape[0])
+    weights = relative_weights(sample_weight, Y.shape[0])
     return float(np.average(np.asarray(n_different).ravel() == 0, weights=weights))
 
 

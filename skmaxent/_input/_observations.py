@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skmaxent._input._validation import check_sample_weight
+from skmaxent._input._validation import relative_weights
 from skmaxent._typing import Array
 
 
@@ -155,7 +155,7 @@ class Observations:
                 f"y has {self.n_samples} rows, and X has {len(values)}: expected a label, or a row "
                 "of a table, for each row of X."
             )
-        weights = check_sample_weight(sample_weight, len(values))
+        weights = relative_weights(sample_weight, len(values))
         if self.codes is not None:
             if self.multiplicity is not None:
                 weights = self.multiplicity * (1.0 if weights is None else weights)

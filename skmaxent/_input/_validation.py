@@ -146,6 +146,20 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Arra
     return without_negligible(weights, float(weights.max()))
 
 
+def relative_weights(sample_weight: ArrayLike | None, n_samples: int) -> Array | None:
+    """Return sample weights as `check_sample_weight` does, divided by the largest one.
+
+    They are for means, which do not depend on the scale of weights. The sum of the given weights
+    could overflow.
+    """
+    weights = check_sample_weight(sample_weight, n_samples)
+    if weights is None:
+        return None
+    # NumPy 1 warns of an overflow for subnormal numbers, although the quotients are right.
+    with np.errstate(over="ignore"):
+        return np.asarray(weights / weights.max())
+
+
 def without_negligible(weights: Array, largest: float = 1.0) -> Array:
     """Return weights with zeros for those below `NEGLIGIBLE_WEIGHT` times the largest one.
 

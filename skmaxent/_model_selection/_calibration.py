@@ -87,7 +87,7 @@ def expected_calibration_error(
     check_choice("strategy", strategy, ("uniform", "quantile"))
     check_count("n_bins", n_bins, 1, MOST_BINS)
     P, T, weights, _ = probabilities_and_shares(y_true, y_prob, classes)
-    given = _validation.check_sample_weight(sample_weight, len(P))
+    given = _validation.relative_weights(sample_weight, len(P))
     weights = weights if given is None else weights * given
     if kind == "top-label":
         top = P.argmax(axis=1)

@@ -145,7 +145,7 @@ class ClassCalibrationDisplay:
         """
         check_level(conf_level)
         P, T, counts, labels = probabilities_and_shares(y_true, y_prob, classes)
-        given = _validation.check_sample_weight(sample_weight, len(P))
+        given = _validation.relative_weights(sample_weight, len(P))
         outcomes = Outcomes(P, T, counts)
         if given is not None:
             outcomes = Outcomes(P, T, counts * given).with_mean_one()

@@ -11,8 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_iris
 
-from skmaxent import MaxentClassifier, MaxentClassifierCV, MultilabelMaxentClassifier
+from skmaxent import (
+    MaxentClassifier,
+    MaxentClassifierCV,
+    MultilabelMaxentClassifier,
+    expected_calibration_error,
+)
 from skmaxent._estimators import _fit_classifier
+from skmaxent._estimators._thresholds import best_threshold
 from skmaxent._objective import _objective
 
 IRIS = load_iris(return_X_y=True)
@@ -374,3 +380,28 @@ def test_kinds_of_penalty_by_scikit_learns_former_names(penalty):
     clf = MaxentClassifier(penalty=penalty, **given).fit(X, y)
     expected = MaxentClassifier(l1_ratio=ratios[penalty], C=1.0 if penalty else np.inf).fit(X, y)
     np.testing.assert_allclose(clf.coef_, expected.coef_, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [5e-324, 1e-200, 1e200, 4e307])
+def test_means_do_not_depend_on_the_scale_of_weights(scale):
+    X, y = IRIS[0][:, [1]], IRIS[1]
+    weights = np.arange(150) % 4 * 1.0
+    clf = MaxentClassifier().fit(X, y)
+    P = clf.predict_proba(X)
+    counts = np.eye(3)[y]
+    results = MaxentClassifier(C=np.inf).fit(X, y).infer(X, y)
+    labels = MultilabelMaxentClassifier().fit(X, counts)
+    means = {
+        "score": lambda w: clf.score(X, y, sample_weight=w),
+        "score of a table": lambda w: clf.score(X, counts, sample_weight=w),
+        "score of labels": lambda w: labels.score(X, counts, sample_weight=w),
+        "calibration": lambda w: expected_calibration_error(y, P, sample_weight=w),
+        "predictions": lambda w: results.predictions(X, by=True, sample_weight=w)[
+            ["estimate", "std_err"]
+        ],
+        "threshold": lambda w: best_threshold(P[:, 1], counts[:, 1], w),
+    }
+    for name, mean in means.items():
+        np.testing.assert_allclose(mean(weights * scale), mean(weights), rtol=1e-12, err_msg=name)
+    by_hand = np.average(clf.predict(X) == y, weights=weights)
+    assert means["score"](weights * scale) == pytest.approx(by_hand)
