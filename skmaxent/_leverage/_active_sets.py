@@ -23,9 +23,9 @@ from skmaxent._typing import Array
 
 # The largest number of steps of the active-set method, and the largest size of S in them. Rows that
 # need more keep the Newton step with the zeros of θ.
-MOST_STEPS, MOST_CHANGES = 6, 40
+MOST_STEPS, MOST_CHANGES = 6, 160
 # The systems of rows with a size of S up to the same of these numbers are solved together.
-SIZES = -1, 6, 12, 24, MOST_CHANGES
+SIZES = -1, 6, 12, 24, 40, 80, MOST_CHANGES
 # A share of the diagonal of the small systems that is added to it, so that they are not singular.
 REGULARISATION = 1e-9
 
