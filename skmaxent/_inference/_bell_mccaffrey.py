@@ -14,6 +14,7 @@ from skmaxent._inference import _covariance
 from skmaxent._inference._cluster_jackknife import GROUP_BYTES, group_informations
 from skmaxent._model._training_problem import TrainingProblem
 from skmaxent._objective._objective import Point
+from skmaxent._storage._thin_svd import thin_svd
 from skmaxent._typing import Array
 
 # An eigenvalue of a cluster's share of the information that is this near to one counts as one. The
@@ -98,7 +99,7 @@ class BellMcCaffrey:
         """
         q = len(A)
         C = A @ self.root
-        vectors, values, _ = np.linalg.svd(C @ root_of(self.expected), full_matrices=False)
+        vectors, values, _ = thin_svd(C @ root_of(self.expected))
         if not values[-1] > _covariance.SINGULAR_ROOT * values[0]:
             return np.nan, np.nan
         # In these coordinates the expected covariance of the restrictions is the identity.

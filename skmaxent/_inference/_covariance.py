@@ -26,6 +26,7 @@ from skmaxent._objective._kernel_context import KernelContext
 from skmaxent._objective._objective import MultinomialObjective, Point
 from skmaxent._storage._arrays import full
 from skmaxent._storage._row_targets import are_codes
+from skmaxent._storage._thin_svd import thin_svd
 from skmaxent._typing import Array
 
 # Most bytes of a covariance matrix together with the arrays that it is computed from.
@@ -172,7 +173,7 @@ def wald(x: Array, V: Covariance, largest_rank: int | None = None) -> float:
         values = np.linalg.eigvalsh(scaled)
         is_positive = values > SINGULAR_COVARIANCE * len(x) * max(float(values[-1]), 0.0)
     else:
-        vectors, values, _ = np.linalg.svd(V.root / size[:, None], full_matrices=False)
+        vectors, values, _ = thin_svd(V.root / size[:, None])
         is_positive = values > SINGULAR_ROOT * values[0]
     rank = int(is_positive.sum())
     rank = rank if largest_rank is None else min(rank, largest_rank)

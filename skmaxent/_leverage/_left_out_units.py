@@ -17,8 +17,9 @@ from skmaxent._model import _prediction
 from skmaxent._typing import Array
 
 # The largest product of the numbers of rows, of coefficients and of logits for which one step finds
-# the coefficients that become zero or nonzero without a row. If there are few rows, the coefficients
-# are those that may: see `ChangingZeros`. The step takes time for each row. What it changes is small against the standard error of a mean over more rows, unless there are few rows
+# the coefficients that become zero or nonzero without a row. If there are few rows, only the
+# coefficients count that may do so; see `ChangingZeros`. The step takes time for each row. What it
+# changes is small against the standard error of a mean over more rows, unless there are few rows
 # for each coefficient: with 300 rows and 453 coefficients, or 899 rows and 650, the error of the
 # score would be 0.8 instead of 0.05 standard errors.
 MOST_FOR_ZEROS, MOST_IF_FEW = 1 << 18, 1 << 24

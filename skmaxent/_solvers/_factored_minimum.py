@@ -22,6 +22,7 @@ from skmaxent._solvers._model_minimum import Minimum
 from skmaxent._solvers._precise_rows import curvature_roots, loss_of_rows, slices
 from skmaxent._storage._arrays import EPS
 from skmaxent._storage._standardisation import Standardisation
+from skmaxent._storage._thin_svd import thin_svd
 from skmaxent._typing import Array
 
 # Singular values of a factor with unit columns are at least this in Newton steps.
@@ -129,7 +130,7 @@ class _FactoredSearch(PivotSearch):
         return 0.0  # `_newton` computes changes of the gradient without cancellation.
 
     def _newton(self, free: Array, slope: Array) -> tuple[Array, Array, float]:
-        U, size, Vt = np.linalg.svd(self._factor[:, free], full_matrices=False)
+        U, size, Vt = thin_svd(self._factor[:, free])
         along = Vt @ slope
         # The slope along singular vectors where it is a rounding error is zero.
         rounding = np.sqrt(np.square(Vt) @ np.square(GRADIENT_ROUNDING * EPS * self._terms[free]))
