@@ -109,9 +109,8 @@ def left_out_units(fit: FittedRows, leverages: Leverages, weights: str) -> Units
     shape = n, len(outcomes)
     logits, change = np.empty((*shape, R)), np.empty(shape)
     hat, left_out = np.empty(shape), np.empty(shape)
-    zeros = None
-    theta = leverages.point.theta
-    if finds_zeros(n, *theta.shape, int(np.count_nonzero(theta))):
+    zeros, theta = None, leverages.point.theta
+    if finds_zeros(n, theta.shape[0], theta.shape[1], int(np.count_nonzero(theta))):
         zeros = ChangingZeros.of(leverages, fit.training.problem.terms)
     (df,) = leverages.map_reduce(_write_units, outcomes, zeros, logits, change, hat, left_out)
     row = np.repeat(np.arange(n), len(outcomes))
