@@ -205,10 +205,10 @@ def covariance():
     np.testing.assert_allclose(RESULTS.cov_params(), expected, rtol=1e-4)
 
 
-@statsmodels.row("`.conf_int()`")
+@statsmodels.row("`.conf_int(alpha=0.05)`")
 def intervals():
-    expected = np.asarray(fitted().conf_int())[[1, 2, 0, 4, 5, 3]]
-    np.testing.assert_allclose(RESULTS.conf_int(), expected, rtol=1e-4)
+    expected = np.asarray(fitted().conf_int(alpha=0.05))[[1, 2, 0, 4, 5, 3]]
+    np.testing.assert_allclose(RESULTS.conf_int(conf_level=0.95), expected, rtol=1e-4)
     profile = RESULTS.profile_conf_int(features="alcohol")
     assert profile.shape == (2, 2)
 
