@@ -166,7 +166,7 @@ def _write_units(
         if zeros is not None:
             change_of_free, is_found = zeros.held_out_change(units)
             held_out = units.moved_logits(change_of_free)
-            hat[rows.at, at][~is_found] = np.inf
+            hat[rows.at, at] = np.where(is_found, hat[rows.at, at], np.inf)
         moved = held_out - units.logits
         logits[rows.at, at] = held_out
         change[rows.at, at] = np.ptp(moved, axis=1) if moved.shape[1] > 1 else np.abs(moved[:, 0])
