@@ -14,6 +14,7 @@ from skmaxent._callbacks import Task, without_callbacks
 from skmaxent._estimators._fit_steps import seed_of
 from skmaxent._input._interchange import canonical, names_of_series, native
 from skmaxent._input._numbers import as_floats
+from skmaxent._input._validation import divided_by_largest
 from skmaxent._sklearn import safe_indexing
 from skmaxent._storage._place import to_host
 from skmaxent._typing import Array
@@ -147,8 +148,7 @@ def best_threshold(P: Array, has: Array, weights: Array | None = None) -> float:
     weights : ndarray of shape (n,), optional
     """
     # The sum of the given weights could overflow.
-    with np.errstate(over="ignore"):  # as in `relative_weights`
-        weights = np.ones(len(P)) if weights is None else weights / (weights.max() or 1.0)
+    weights = np.ones(len(P)) if weights is None else divided_by_largest(weights)
     order = np.argsort(-P, kind="stable")
     p, w = P[order], weights[order]
     hits = np.cumsum(w * has[order])

@@ -153,11 +153,14 @@ def relative_weights(sample_weight: ArrayLike | None, n_samples: int) -> Array |
     could overflow.
     """
     weights = check_sample_weight(sample_weight, n_samples)
-    if weights is None:
-        return None
+    return None if weights is None else divided_by_largest(weights)
+
+
+def divided_by_largest(weights: Array) -> Array:
+    """Return weights divided by the largest one, or zeros if all are zero."""
     # NumPy 1 warns of an overflow for subnormal numbers, although the quotients are right.
     with np.errstate(over="ignore"):
-        return np.asarray(weights / weights.max())
+        return np.asarray(weights / (weights.max() or 1.0))
 
 
 def without_negligible(weights: Array, largest: float = 1.0) -> Array:

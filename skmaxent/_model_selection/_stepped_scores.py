@@ -163,9 +163,13 @@ class SteppedScores(ScoresOfPath):
             known = np.flatnonzero(self._has_leverages & np.isinf(self._errors)).tolist()
             if not (near := {rank for rank in known if not self._is_far(rank)} - done):
                 return
-            self._has_leverages[sorted(near)] = False
-            self._score_all(near)
+            self._score_anew(near)
             done |= near
+
+    def _score_anew(self, ranks: set[int]) -> bool:
+        """Compute the scores at ranks again; the result is that of `_score_all`."""
+        self._has_leverages[sorted(ranks)] = False
+        return self._score_all(ranks)
 
     def _finish(self, ranks: list[int]) -> None:
         """Repeat the fits at ranks up to the `tol` of the model, and make exact fits at them.
@@ -176,15 +180,20 @@ class SteppedScores(ScoresOfPath):
         super()._finish(ranks)
         missing = {rank for rank in ranks if np.isinf(self._errors[rank])}
         self._near |= missing
-        self._has_leverages[sorted(missing)] = False
-        if self._score_all(missing):
+        if self._score_anew(missing):
             gaps = list(itertools.pairwise(np.flatnonzero(self._has_leverages).tolist()))
             self._refine_corrections([gap for gap in gaps if missing.intersection(gap)])
 
     def _interpolated_steps(self) -> Array:
         """Return the scores by one step and their standard errors at all ranks, (2, n_ranks)."""
-        known = np.flatnonzero(np.isfinite(self._by_step[0]))
-        less = (self._fitted - self._by_step)[:, known]
+        return self._on_curve(self._by_step, np.flatnonzero(np.isfinite(self._by_step[0])))
+
+    def _on_curve(self, scores: Array, known: Array) -> Array:
+        """Return scores and standard errors at all ranks, (2, n_ranks), from those at known ranks.
+
+        What they are less than the in-sample score is on a curve through its values there.
+        """
+        less = (self._fitted - scores)[:, known]
         if len(known) == 1:
             return np.asarray(self._fitted - less)
         curve = PchipInterpolator(known, less, axis=1)
@@ -204,10 +213,9 @@ class SteppedScores(ScoresOfPath):
         scores = self._by_step + [np.interp(place, known, values) for values in corrections]
         is_large = np.abs(np.diff(corrections[0])) > self._steps[1, known[1:]]
         if is_large.any():
-            curve = PchipInterpolator(known, (self._fitted - self._steps)[:, known], axis=1)
+            curved = self._on_curve(self._steps, known)
             for low, high in itertools.compress(itertools.pairwise(known), is_large):
-                between = place[low + 1 : high]
-                scores[:, between] = self._fitted[:, between] - curve(between)
+                scores[:, low + 1 : high] = curved[:, low + 1 : high]
         return scores
 
     def _fill_between(self) -> None:

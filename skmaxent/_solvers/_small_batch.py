@@ -29,7 +29,7 @@ from skmaxent._solvers._active_set import REGULARISATION, FlatPenalty, PivotSear
 from skmaxent._solvers._names import NEWTON
 from skmaxent._solvers._small import SmallRows, expansion, is_small
 from skmaxent._solvers._small_nonsmooth import ENOUGH, LEAST_SHARE
-from skmaxent._solvers._small_quadratics import minima, times
+from skmaxent._solvers._small_quadratics import diagonals, minima, times
 from skmaxent._solvers._solution import SMALLEST_TOTAL
 from skmaxent._storage._arrays import EPS
 from skmaxent._typing import Array
@@ -368,12 +368,12 @@ def _left_by_regularisation(A: Array, step: Array, squares: Array, is_zero: Arra
     is_zero : ndarray of bool, shape (m, p)
         The coefficients that an L1 penalty keeps at zero or makes zero.
     """
-    place, become_zero = np.arange(A.shape[1]), is_zero & (step != 0.0)
+    become_zero = is_zero & (step != 0.0)
     if become_zero.any():
         step, squares = np.where(is_zero, 0.0, step), squares.copy()
         some = np.flatnonzero(become_zero.any(axis=1))
         squares[some] = np.einsum("mp,mp->m", step[some], times(A[some], step[some]))
-    scaled = np.maximum(A[:, place, place], 0.0) * np.square(step)
+    scaled = diagonals(A) * np.square(step)
     scaled = np.where(scaled > HIDDEN_STEP**2, scaled, 0.0).sum(axis=1)
     length = np.sqrt(np.maximum(squares, EPS * scaled))  # rounding of A hides smaller curvatures
     return np.divide(REGULARISATION * scaled, length, where=length > 0.0, out=0.0 * length)
@@ -393,9 +393,7 @@ def _least_length(A: Array, slope: Array, l1: Array, W: Array) -> Array:
         The gradients of the quadratic functions at W.
     l1, W : ndarray of shape (m, p)
     """
-    place = np.arange(A.shape[1])
     shrunk = np.sign(slope) * np.maximum(np.abs(slope) - l1, 0.0)
     least = np.abs(np.where(W == 0.0, shrunk, slope + l1 * np.sign(W)))
-    roots = np.sqrt(np.maximum(A[:, place, place], 0.0))
-    some = least > 0.0
-    return np.asarray(np.divide(least, roots, where=some, out=0.0 * least).max(axis=1))
+    lengths = np.divide(least, np.sqrt(diagonals(A)), where=least > 0.0, out=0.0 * least)
+    return np.asarray(lengths.max(axis=1))

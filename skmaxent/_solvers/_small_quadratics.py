@@ -12,6 +12,12 @@ from skmaxent._typing import Array
 MAX_GUESSES, FULL_GUESSES = 16, 3
 
 
+def diagonals(A: Array) -> Array:
+    """Return the diagonals of positive semidefinite matrices (m, p, p), at least zero."""
+    place = np.arange(A.shape[1])
+    return np.maximum(A[:, place, place], 0.0)
+
+
 def times(A: Array, X: Array) -> Array:
     """Return the products of matrices (m, p, p) with vectors (m, p)."""
     return np.asarray((A @ X[..., None])[..., 0])
@@ -53,7 +59,7 @@ def _solved(A: Array, free: Array, right: Array) -> Array:
     """Return the X of `_solutions` for a matrix A (n, p, p) of each system; b is zero elsewhere."""
     place = np.arange(A.shape[1])
     M = np.where(free[:, :, None] & free[:, None], A, 0.0)
-    M[:, place, place] += np.where(free, REGULARISATION * np.maximum(A[:, place, place], 0.0), 1.0)
+    M[:, place, place] += np.where(free, REGULARISATION * diagonals(A), 1.0)
     return np.asarray(np.linalg.solve(M, right[..., None])[..., 0])
 
 
@@ -83,7 +89,7 @@ def minima(A: Array, slope: Array, l1: Array, W: Array, held: Array) -> tuple[Ar
         Whether a guess stayed.
     """
     m, p = W.shape
-    place, size = np.arange(p), np.maximum(A[:, np.arange(p), np.arange(p)], 0.0)
+    place, size = np.arange(p), diagonals(A)
     is_smooth = l1 == 0.0
     sign = np.where(is_smooth, 0.0, np.sign(W))
     free = (is_smooth | (sign != 0.0)) & ~held
