@@ -11,10 +11,9 @@ column has the intercepts, or n_features if the model has no intercepts. R is th
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
+from skmaxent._cached import cached_property
 from skmaxent._existence._cone import Cone
 from skmaxent._existence._directions import Directions
 from skmaxent._existence._linear_programs import NO_GAIN, by_linear_programs
@@ -51,7 +50,7 @@ class LinearFunction:
         """
         return self._grows(D) and self._directions.is_proof(D)
 
-    @functools.cached_property
+    @cached_property
     def is_unbounded(self) -> bool:
         """Whether linear programs find a direction of recession along which the function grows."""
         return self._grows(by_linear_programs(self._directions, None, self._weights)[1])

@@ -8,11 +8,11 @@ and F* the infimum of F.
 from __future__ import annotations
 
 import copy
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from skmaxent._cached import cached_property
 from skmaxent._existence._aliased_columns import Aliased, aliased_columns
 from skmaxent._existence._cone import Cone
 from skmaxent._existence._differences import Differences, has_columns_apart

@@ -12,12 +12,12 @@ intercept included. θ has the shape (n_logits, n_features + 1); scores and step
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from skmaxent._cached import cached_property
 from skmaxent._existence import aliased_columns
 from skmaxent._inference import _covariance
 from skmaxent._inference._orthogonal_columns import over_orthogonal_columns
@@ -240,7 +240,7 @@ class _Ascents:
         columns = self._columns
         return theta if columns is None else np.asfortranarray(theta @ columns.combinations)
 
-    @functools.cached_property
+    @cached_property
     def _log_volume(self) -> float:
         """What log |I|/2 for the columns of the problem exceeds that for those of the search by."""
         if self._columns is None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
+from skmaxent._cached import cached_property
 from skmaxent._inference import _covariance
 from skmaxent._inference._bias_reduction import penalised_likelihood
 from skmaxent._inference._constrained_minimum import (

@@ -13,11 +13,11 @@ a·θ, so that Newton's method for the root finds an end in few steps.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
 
+from skmaxent._cached import cached_property
 from skmaxent._existence._unbounded_functions import LinearFunction
 from skmaxent._inference._constrained_minimum import (
     ConstrainedMinimum,
@@ -113,7 +113,7 @@ class _Search:
     quantile: float
     unit: float
 
-    @functools.cached_property
+    @cached_property
     def _function(self) -> LinearFunction:
         """The function that grows towards the end: side * a·θ."""
         objective = self.best.point.objective

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skmaxent._cached import cached_property
 from skmaxent._input._validation import relative_weights
 from skmaxent._typing import Array
 

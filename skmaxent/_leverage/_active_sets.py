@@ -14,10 +14,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
+from skmaxent._cached import cached_property
 from skmaxent._leverage._leverages import RowMatrices
 from skmaxent._typing import Array
 

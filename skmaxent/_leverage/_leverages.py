@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from skmaxent._cached import cached_property
 from skmaxent._leverage._curvature_roots import curvature_root
 from skmaxent._leverage._inverse_hessian import FreeCoefficients, InverseHessian
 from skmaxent._leverage._sampled_inverse import N_GROUPS, N_VECTORS, SampledInverse

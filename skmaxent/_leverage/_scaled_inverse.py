@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
 
+from skmaxent._cached import cached_property
 from skmaxent._leverage._control_variates import free_logits
 from skmaxent._leverage._curvature_roots import curvature_root
 from skmaxent._leverage._diagonal_shape import (

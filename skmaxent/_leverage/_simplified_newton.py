@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from skmaxent._cached import cached_property
 from skmaxent._leverage._changing_zeros import ChangingZeros
 from skmaxent._leverage._inverse_hessian import (
     FreeCoefficients,

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
 
+from skmaxent._cached import cached_property
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._estimators._fit_classifier import fit_classifier
 from skmaxent._input import _dask_labels, _validation

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import get_scorer
 from sklearn.utils.parallel import Parallel, delayed
 
+from skmaxent._cached import cached_property
 from skmaxent._estimators._classifier import MaxentClassifier
 from skmaxent._input._arguments import is_flag
 from skmaxent._input._fitted_columns import FittedColumns

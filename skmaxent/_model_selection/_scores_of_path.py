@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 
+from skmaxent._cached import cached_property
 from skmaxent._input._settings import Settings
 from skmaxent._leverage._fitted_rows import FittedRows
 from skmaxent._leverage._inverse_hessian import all_coefficients_vary

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
+from skmaxent._cached import cached_property
 from skmaxent._objective._penalty import (
     STEP_MARGIN,
     Tangent,

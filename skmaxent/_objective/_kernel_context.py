@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from skmaxent._cached import cached_property
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._storage._arrays import empty
 from skmaxent._storage._block import Block

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from skmaxent._cached import cached_property
 from skmaxent._objective._elementwise_penalty import Elementwise
 from skmaxent._objective._group_penalty import Grouped
 from skmaxent._objective._penalty import (

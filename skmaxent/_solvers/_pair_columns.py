@@ -11,12 +11,12 @@ i. Coefficients are one array x (m + R,): those of the pairs, then the intercept
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from skmaxent._cached import cached_property
 from skmaxent._storage._standardisation import Standardisation
 from skmaxent._typing import Array
 

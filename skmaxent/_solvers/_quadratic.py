@@ -11,11 +11,11 @@ the proximal point method.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
 
 import numpy as np
 from scipy.linalg import lapack
 
+from skmaxent._cached import cached_property
 from skmaxent._objective._penalty import Tangent
 from skmaxent._solvers._conjugate_gradients import conjugate_gradients
 from skmaxent._storage._vectors import largest_in_columns

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
+from skmaxent._cached import cached_property
 from skmaxent._existence import CLOSE_TO_OPTIMUM, Watch
 from skmaxent._objective._kernel_context import Probabilities
 from skmaxent._objective._likelihood import upper_pairs
@@ -121,7 +122,7 @@ class SmallProblem:
         self.contrasts = np.eye(R, r) - (1.0 / R if objective.likelihood.is_coupled else 0.0)
         self._strength = np.append(objective.penalty.strength, 0.0)
 
-    @functools.cached_property
+    @cached_property
     def _ridge(self) -> Array:
         """The Hessian of the penalty in reference coding, (r·width, r·width)."""
         r, width = self._r, len(self._strength)

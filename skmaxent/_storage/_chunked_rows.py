@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import DTypeLike
 
+from skmaxent._cached import cached_property
 from skmaxent._storage._block import Block
 from skmaxent._storage._cluster import Scheduler, mapped, reduced
 from skmaxent._storage._column_transform import ColumnTransform

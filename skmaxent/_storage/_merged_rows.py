@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse as sp
 
+from skmaxent._cached import cached_property
 from skmaxent._storage._row_blocks import RowBlocks
 from skmaxent._storage._threads import Workers
 from skmaxent._typing import Array

@@ -9,13 +9,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import sklearn
 from numpy.typing import DTypeLike
 
+from skmaxent._cached import cached_property
 from skmaxent._sklearn import namespace_and_device, to_numpy
 from skmaxent._typing import Array
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import mmap
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import DTypeLike
 from sklearn.utils import assert_all_finite
 
+from skmaxent._cached import cached_property
 from skmaxent._storage._block import Block
 from skmaxent._storage._column_transform import ColumnTransform, column_range
 from skmaxent._storage._row_targets import are_codes

@@ -8,10 +8,10 @@ d the number of features.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
+from skmaxent._cached import cached_property
 from skmaxent._storage._arrays import empty
 from skmaxent._storage._block import Block
 from skmaxent._typing import Array

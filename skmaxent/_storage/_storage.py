@@ -9,13 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import DTypeLike
 
+from skmaxent._cached import cached_property
 from skmaxent._storage._block import Block
 from skmaxent._storage._column_transform import ColumnTransform
 from skmaxent._storage._row_targets import are_codes, likeliest

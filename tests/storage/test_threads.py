@@ -12,6 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from skmaxent import MaxentClassifier
+from skmaxent._cached import cached_property
 from skmaxent._estimators import _fit_steps
 from skmaxent._storage._threads import effective_threads
 
@@ -60,6 +61,39 @@ def test_so_does_one_that_fails(large, error, monkeypatch, started):
     assert blas_limits() == limits
     assert started
     assert not any(thread.is_alive() for thread in started)
+
+
+def test_an_attribute_computed_in_another_thread_locks_no_other_object():
+    """A process that is forked meanwhile would wait for such a lock for ever."""
+    under_way, go_on = threading.Event(), threading.Event()
+
+    class Waiting:
+        waits = True
+
+        @cached_property
+        def attribute(self):
+            if self.waits:
+                under_way.set()
+                assert go_on.wait(60)
+            return object()
+
+    class Ready(Waiting):
+        waits = False
+
+    first, second, found = Waiting(), Ready(), []
+    computing = threading.Thread(target=lambda: found.append(first.attribute))
+    computing.start()
+    assert under_way.wait(60)
+    reading = threading.Thread(target=lambda: found.append(second.attribute))
+    reading.start()
+    reading.join(10)
+    n_found = len(found)
+    go_on.set()
+    computing.join()
+    reading.join()
+    assert n_found == 1
+    assert found == [second.attribute, first.attribute]
+    assert isinstance(Waiting.attribute, cached_property)
 
 
 def test_overlapping_fits_restore_the_limit(large):
