@@ -32,6 +32,9 @@ from skmaxent._typing import Array
 
 # Most Hessian products of a step within a manifold.
 MANIFOLD_PRODUCTS = 50
+# The refinement of a step of length δ, in the norm of the Hessian, ends when its residual has the
+# length min(LOOSEST, QUADRATIC δ) δ: what a Newton step leaves is about proportional to δ².
+LOOSEST, QUADRATIC = 0.25, 3.0
 # A new model is computed after a step that took at least this many Hessian products.
 STALE_PRODUCTS = 8
 # A new model is computed after a step for which at least this many linear systems were solved.
@@ -382,7 +385,7 @@ def _refine(
     solve = partial(model.solve, tangent=tangent)
     size = float(np.sqrt(max(inner(residual, solve(residual)), 0.0)))
     whole = float(np.sqrt(2.0 * max(decrease, 0.0)))
-    tolerance = max(min(0.25, np.sqrt(whole)) * whole, 0.3 * target)
+    tolerance = max(min(LOOSEST, QUADRATIC * whole) * whole, 0.3 * target)
     if size > tolerance:
         inside = conjugate_gradients(
             partial(_tangent_product, loss_hessian, model, tangent),
