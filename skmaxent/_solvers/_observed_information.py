@@ -232,7 +232,7 @@ def _extended(
     while length < LONGEST:
         longer = objective.penalty.project(np.asfortranarray(theta + length * step))
         longer_value = objective.value_at(longer)
-        if not longer_value < value:
+        if not _is_below(longer_value, value):
             break
         end, value, length = longer, longer_value, 2.0 * length
     return end, value
