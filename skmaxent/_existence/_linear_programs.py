@@ -45,8 +45,12 @@ LP_TOLERANCE = 1e-10
 # whichever is less, and the most of small programs. It needs about half of them, unless it cycles.
 MOST_PIVOTS, MOST_OF_SMALL = 5, 300
 # Multiples of `LP_TOLERANCE`, and whether to presolve, of successive trials. A simplex method that
-# cycles in one of them may end in the next.
-TRIALS = (1.0, True), (10.0, True), (1.0, False)
+# cycles in one of them may end in the next. With multiples above ACCURATE a maximum of zero may be
+# an error.
+TRIALS, ACCURATE = ((1.0, True), (10.0, True), (1e3, True), (1.0, False)), 10.0
+# The most seconds of a trial: the least number, and that for each entry of the constraints. The
+# number of pivots does not bound a trial, because the solver may repair rounding errors for ever.
+LEAST_SECONDS, SECONDS_PER_ENTRY = 1.0, 4e-6
 # Maxima of a linear program up to this value count as zero, for coefficients between -1 and 1.
 NO_GAIN = 1e-7
 
@@ -144,9 +148,10 @@ def _maximiser(cost: Array, A: Array, bounds: ArrayLike) -> Array | None:
             "dual_feasibility_tolerance": multiple * LP_TOLERANCE,
             "maxiter": max(MOST_PIVOTS * min(A.shape), MOST_OF_SMALL),
             "presolve": presolve,
+            "time_limit": max(LEAST_SECONDS, SECONDS_PER_ENTRY * A.size),
         }
         found = linprog(-cost, A_ub=-A, b_ub=zeros, bounds=bounds, method="highs", options=options)
-        if found.success:
+        if found.success and (multiple <= ACCURATE or -found.fun > NO_GAIN):
             return np.asarray(found.x)
     return None
 

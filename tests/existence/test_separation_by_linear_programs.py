@@ -109,6 +109,29 @@ def test_an_optimum_needs_no_linear_program(monkeypatch):
     assert detect_separation(heavy, y > 1).kind == "none"
 
 
+def test_programs_that_do_not_end_at_tight_tolerances_end_at_a_looser_one(monkeypatch):
+    # With nearly dependent columns HiGHS may repair rounding errors for ever, without pivots.
+    linprog = _linear_programs.linprog
+
+    def unending(cost, options, **rest):
+        assert options["time_limit"] < 60.0
+        if options["primal_feasibility_tolerance"] < 1e-8:
+            options = options | {"maxiter": 0, "presolve": False}
+        return linprog(cost, options=options, **rest)
+
+    monkeypatch.setattr(_linear_programs, "linprog", unending)
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(5000, 5))
+    X[:, 2] = np.arange(5000) < 3
+    y = (0.5 * X @ rng.normal(size=(5, 3)) + rng.gumbel(size=(5000, 3))).argmax(axis=1)
+    y[:3] = 1
+    found = detect_separation(X, y)
+    assert (found.kind, found.features, found.classes) == ("quasi-complete", ["x2"], [1])
+    # A maximum of zero at the looser tolerance proves nothing.
+    A = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    assert _linear_programs._maximiser(np.ones(2), A, (-1.0, 1.0)) is None
+
+
 def test_few_rows_are_in_the_linear_programs(monkeypatch):
     sizes = []
     linprog = _linear_programs.linprog
