@@ -30,11 +30,9 @@ from skmaxent._solvers._solution import Options, Status, root_size
 from skmaxent._storage._vectors import inner
 from skmaxent._typing import Array
 
-# Most Hessian products of a step within a manifold.
-MANIFOLD_PRODUCTS = 50
-# The refinement of a step of length δ, in the norm of the Hessian, ends when its residual has the
-# length min(LOOSEST, QUADRATIC δ) δ: what a Newton step leaves is about proportional to δ².
-LOOSEST, QUADRATIC = 0.25, 3.0
+# Most Hessian products of a step within a manifold. A step of length δ is refined until its error
+# is about min(LOOSEST, QUADRATIC δ) δ: a Newton step leaves about a multiple of δ².
+MANIFOLD_PRODUCTS, LOOSEST, QUADRATIC = 50, 0.25, 3.0
 # A new model is computed after a step that took at least this many Hessian products.
 STALE_PRODUCTS = 8
 # A new model is computed after a step for which at least this many linear systems were solved.
@@ -236,10 +234,9 @@ def proximal_newton(
     """Minimise loss and penalty from a point until it is `options.tol` from the optimum.
 
     The distance, in standard errors, is √(2 n Δ), with Δ the decrease of F that the model predicts
-    and √n the factor of `root_size`.
-    If the penalty is smooth, this is the length of the Newton step. Before the fit ends, the
-    distance is computed with the Hessian too, unless the model, the Hessian and F agreed on the
-    last step.
+    and √n the factor of `root_size`. If the penalty is smooth, this is the length of the Newton
+    step. Before the fit ends, the distance is computed with the Hessian too, unless the model, the
+    Hessian and F agreed on the last step.
 
     Parameters
     ----------
@@ -366,9 +363,8 @@ def _refine(
     """Improve the step to the minimum of the model by conjugate gradients with the Hessian.
 
     The quadratic function of the Hessian, with the damping of the model, plus the penalty is
-    minimised within the manifold of that minimum. The model is the preconditioner. The refinement
-    may end if the length of its residual is `target`. Hessian products use a float32 copy of X
-    unless `exact` is True.
+    minimised within the manifold of that minimum, with the model as the preconditioner, until the
+    length of the residual is `target`. Hessian products use a float32 copy of X unless `exact`.
     """
     counter, model = point.objective.counter, current.used
     before = counter.hessian_products
