@@ -13,6 +13,7 @@ regression models, thesis, University of Oxford.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
@@ -51,6 +52,10 @@ TRIALS, ACCURATE = ((1.0, True), (10.0, True), (1e3, True), (1.0, False)), 10.0
 # The most seconds of a trial: the least number, and that for each entry of the constraints. The
 # number of pivots does not bound a trial, because the solver may repair rounding errors for ever.
 LEAST_SECONDS, SECONDS_PER_ENTRY = 1.0, 4e-6
+# The most work of the linear programs of a fit, in pivots times the nonzero entries of constraints:
+# about 7 seconds for one program and 20 for all, at 7 nanoseconds, measured for 80 to 4,500
+# constraints of 60 to 1,400 coefficients. A program cannot be interrupted.
+MOST_WORK_OF_PROGRAM, MOST_WORK_OF_FIT = 1e9, 3e9
 # Maxima of a linear program up to this value count as zero, for coefficients between -1 and 1.
 NO_GAIN = 1e-7
 
@@ -63,8 +68,28 @@ class Verdict(Enum):
     UNKNOWN = "unknown"
 
 
+@dataclass
+class WorkLimit:
+    """A limit of the work of several linear programs, in pivots times nonzero entries.
+
+    Attributes
+    ----------
+    left : float, default=MOST_WORK_OF_FIT
+        The work that is left.
+    """
+
+    left: float = MOST_WORK_OF_FIT
+
+    def pivots(self, n_entries: int) -> int:
+        """Return the most pivots of the next program, whose constraints have `n_entries`."""
+        return int(min(self.left, MOST_WORK_OF_PROGRAM) / max(n_entries, 1))
+
+
 def by_linear_programs(
-    directions: Directions, start: Array | None, cost: Array | None = None
+    directions: Directions,
+    start: Array | None,
+    cost: Array | None = None,
+    limit: WorkLimit | None = None,
 ) -> tuple[Verdict, Array | None]:
     """Decide by linear programs whether a direction of recession exists, and return it or None.
 
@@ -82,6 +107,8 @@ def by_linear_programs(
     cost : ndarray of shape (len(directions.index),), optional
         The weights of the scaled coefficients in another linear function to maximise. A maximum of
         zero then proves that the function grows along no direction of recession.
+    limit : WorkLimit, optional
+        The limit of the work, from which the work of this search is subtracted.
 
     Returns
     -------
@@ -120,7 +147,7 @@ def by_linear_programs(
         A = np.vstack([A, more[fresh]])
         if A.nbytes > CONSTRAINT_BYTES:
             return Verdict.UNKNOWN, None
-        x = _maximiser(cost / norm, A, bounds)
+        x = _maximiser(cost / norm, A, bounds, limit)
         if x is None:
             return Verdict.UNKNOWN, None
         if float(cost @ x) <= NO_GAIN:
@@ -129,10 +156,12 @@ def by_linear_programs(
     return Verdict.UNKNOWN, None
 
 
-def _maximiser(cost: Array, A: Array, bounds: ArrayLike) -> Array | None:
+def _maximiser(
+    cost: Array, A: Array, bounds: ArrayLike, limit: WorkLimit | None = None
+) -> Array | None:
     """Return the x within `bounds` that maximises cost·x subject to A x >= 0.
 
-    The result is None if the solver finds no maximum.
+    The result is None if the solver finds no maximum, or would exceed the limit of the work.
 
     Parameters
     ----------
@@ -140,19 +169,29 @@ def _maximiser(cost: Array, A: Array, bounds: ArrayLike) -> Array | None:
     A : ndarray of shape (n_constraints, n)
     bounds : array-like of shape (2,) or (n, 2)
         The least and largest value of all entries of x, or of each.
+    limit : WorkLimit, optional
     """
-    zeros = np.zeros(len(A))
+    zeros, n_entries = np.zeros(len(A)), np.count_nonzero(A)
     for multiple, presolve in TRIALS:
+        needed = pivots = max(MOST_PIVOTS * min(A.shape), MOST_OF_SMALL)
+        if limit is not None:
+            pivots = min(needed, limit.pivots(n_entries))
+            if not pivots:
+                return None
         options = {
             "primal_feasibility_tolerance": multiple * LP_TOLERANCE,
             "dual_feasibility_tolerance": multiple * LP_TOLERANCE,
-            "maxiter": max(MOST_PIVOTS * min(A.shape), MOST_OF_SMALL),
+            "maxiter": pivots,
             "presolve": presolve,
             "time_limit": max(LEAST_SECONDS, SECONDS_PER_ENTRY * A.size),
         }
         found = linprog(-cost, A_ub=-A, b_ub=zeros, bounds=bounds, method="highs", options=options)
+        if limit is not None:
+            limit.left -= float(found.nit or 0) * n_entries
         if found.success and (multiple <= ACCURATE or -found.fun > NO_GAIN):
             return np.asarray(found.x)
+        if pivots < needed:
+            return None
     return None
 
 

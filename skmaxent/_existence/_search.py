@@ -20,7 +20,7 @@ import numpy as np
 
 from skmaxent._existence._curvature import tied_squares
 from skmaxent._existence._directions import Directions
-from skmaxent._existence._linear_programs import NO_GAIN, Verdict, by_linear_programs
+from skmaxent._existence._linear_programs import NO_GAIN, Verdict, WorkLimit, by_linear_programs
 from skmaxent._existence._proofs import proved_direction_near, proves_overlap
 from skmaxent._existence._pseudoinverse import Pseudoinverse
 from skmaxent._typing import Array
@@ -36,6 +36,7 @@ def verdict(
     *,
     uses_programs: bool = True,
     expects_overlap: bool = False,
+    limit: WorkLimit | None = None,
 ) -> tuple[Verdict, Array | None]:
     """Return whether a direction of recession exists, and the direction or None.
 
@@ -52,6 +53,8 @@ def verdict(
         programs leave open hardly depends on `theta`.
     expects_overlap : bool, default=False
         Whether a proof of overlap is tried before the candidates. It takes less time than they do.
+    limit : WorkLimit, optional
+        The limit of the work of linear programs.
 
     Returns
     -------
@@ -79,7 +82,7 @@ def verdict(
         return Verdict.OVERLAP, None
     if not uses_programs:
         return Verdict.UNKNOWN, None
-    return by_linear_programs(directions, directions.rows_of_label(theta))
+    return by_linear_programs(directions, directions.rows_of_label(theta), limit=limit)
 
 
 def maximal_face(directions: Directions, theta: Array, D: Array) -> tuple[Array, bool]:

@@ -17,7 +17,7 @@ from skmaxent._existence._aliased_columns import Aliased, aliased_columns
 from skmaxent._existence._cone import Cone
 from skmaxent._existence._differences import Differences, has_columns_apart
 from skmaxent._existence._directions import Directions
-from skmaxent._existence._linear_programs import Verdict
+from skmaxent._existence._linear_programs import Verdict, WorkLimit
 from skmaxent._existence._scaled_rows import ColumnScales, column_scales
 from skmaxent._existence._search import verdict
 from skmaxent._objective._objective import MultinomialObjective
@@ -85,6 +85,7 @@ class Watch:
         self._has_signs = low is not None
         self._is_free = low is None and not objective.penalty.strength.any()
         self._searches_left = MAX_SEARCHES
+        self._limit = WorkLimit()
         # What is left to search. For several sigmoids, each of which is searched by itself, the
         # positions of labels; [None] for a softmax or a single logit; [] if nothing is left.
         self._open: list[int | None] = []
@@ -304,6 +305,7 @@ class Watch:
                 (step,),
                 uses_programs=has_programs,
                 expects_overlap=expects_overlap,
+                limit=self._limit,
             )
             if direction is not None:
                 self.separated += part.winners(direction)

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy.optimize import linprog
+from sklearn.exceptions import ConvergenceWarning
 
-from skmaxent import detect_separation
-from skmaxent._existence import Watch, _linear_programs
+from skmaxent import MaxentClassifier, detect_separation
+from skmaxent._existence import Watch, _linear_programs, _watch
 from skmaxent._objective._likelihood import Sigmoids
 from skmaxent._objective._objective import MultinomialObjective
 from skmaxent._objective._penalty import Ridge
@@ -168,7 +169,7 @@ def test_a_class_whose_rows_weigh_nothing_does_not_count():
 def test_linear_programs_that_decide_nothing_are_not_repeated(monkeypatch):
     n_programs = []
 
-    def undecided(*args):
+    def undecided(*args, **options):
         n_programs.append(args)
         return _linear_programs.Verdict.UNKNOWN, None
 
@@ -186,3 +187,32 @@ def test_linear_programs_that_decide_nothing_are_not_repeated(monkeypatch):
     for _ in range(3):
         assert watch.kind_at_end(objective.zeros(), 1.0, 1.0) is None
     assert len(n_programs) == 4
+
+
+@pytest.mark.parametrize("left, most", [(4e5, 1e9), (1e9, 1e5)])
+def test_the_work_of_linear_programs_is_limited_in_fits(left, most, monkeypatch):
+    """A linear program cannot be interrupted, and `max_iter` does not bound its pivots."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 20))
+    y = (X @ rng.normal(size=(20, 5))).argmax(axis=1)
+    linprog = _linear_programs.linprog
+    work = []
+
+    def counted(cost, A_ub, **options):
+        found = linprog(cost, A_ub=A_ub, **options)
+        work.append(found.nit * np.count_nonzero(A_ub))
+        return found
+
+    monkeypatch.setattr(_linear_programs, "linprog", counted)
+    clf = MaxentClassifier(C=np.inf, max_iter=1)
+    with pytest.warns(ConvergenceWarning, match="separated"):
+        clf.fit(X, y)
+    assert sum(work) > 1e6
+    work.clear()
+    monkeypatch.setattr(_watch, "WorkLimit", lambda: _linear_programs.WorkLimit(left))
+    monkeypatch.setattr(_linear_programs, "MOST_WORK_OF_PROGRAM", most)
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        clf.fit(X, y)
+    assert max(work) <= most
+    assert sum(work) <= left
+    assert detect_separation(X, y).kind == "complete"
