@@ -171,7 +171,7 @@ def _maximiser(
         The least and largest value of all entries of x, or of each.
     limit : WorkLimit, optional
     """
-    zeros, n_entries = np.zeros(len(A)), np.count_nonzero(A)
+    zeros, n_entries = np.zeros(len(A)), int(np.count_nonzero(A))
     for multiple, presolve in TRIALS:
         needed = pivots = max(MOST_PIVOTS * min(A.shape), MOST_OF_SMALL)
         if limit is not None:
