@@ -131,7 +131,7 @@ def _contrast_of_numbers(
             f"variables[{name!r}] must be a number, two finite values or one of {list(NUMERIC)}, "
             f"found {specification!r}."
         )
-    return _pair(name, specification, column)
+    return _pair(variables, name, specification, column)
 
 
 def _named_contrast_of_numbers(
@@ -162,7 +162,8 @@ def _named_contrast_of_numbers(
     ends = data.quantile([0.25, 0.75]) if kind == "iqr" else data.agg(["min", "max"])
     low, high = map(float, ends)
     label = "Q3 - Q1" if kind == "iqr" else "max - min"
-    return Contrast(name, label, constant(column, high), constant(column, low))
+    like = variables.template[name]
+    return Contrast(name, label, constant(column, high, like), constant(column, low, like))
 
 
 def _contrasts_of_levels(
@@ -176,7 +177,7 @@ def _contrasts_of_levels(
     """
     levels = list(variables.levels[name])
     if is_time(column):
-        return [_contrast_of_times(name, specification, column)]
+        return [_contrast_of_times(variables, name, specification, column)]
     kind = "reference" if specification is None else specification
     if not isinstance(kind, Iterable):
         raise ValueError(
@@ -190,7 +191,7 @@ def _contrasts_of_levels(
                 f"variables[{name!r}] has {unknown}, no values of {name!r}; expected two of "
                 f"{levels}."
             )
-        return [_pair(name, kind, column)]
+        return [_pair(variables, name, kind, column)]
     if kind not in LEVELS:
         raise ValueError(
             f"variables[{name!r}] must be two values or one of {list(LEVELS)}, found {kind!r}."
@@ -205,10 +206,10 @@ def _contrasts_of_levels(
         pairs = [(a, b) for i, a in enumerate(levels) for b in levels[i + 1 :]]
         if kind == "revpairwise":
             pairs = [(b, a) for a, b in pairs]
-    return [_pair(name, pair, column) for pair in pairs]
+    return [_pair(variables, name, pair, column) for pair in pairs]
 
 
-def _contrast_of_times(name: str, values: Any, column: pd.Series) -> Contrast:
+def _contrast_of_times(variables: Variables, name: str, values: Any, column: pd.Series) -> Contrast:
     """Return the contrast of two times or durations, which need not occur in the data.
 
     Raises ValueError if `values` is not a list of two, because there is no default contrast.
@@ -221,10 +222,11 @@ def _contrast_of_times(name: str, values: Any, column: pd.Series) -> Contrast:
             f"variables[{name!r}] = {values!r}: compare two of them, such as variables="
             f"{{{name!r}: ['{column.min()}', '{column.max()}']}}, or name the other variables."
         )
-    return _pair(name, pd.Series(list(values), dtype=column.dtype).tolist(), column)
+    times = pd.Series(list(values), dtype=column.dtype).tolist()
+    return _pair(variables, name, times, column)
 
 
-def _pair(name: str, values: Any, column: pd.Series) -> Contrast:
+def _pair(variables: Variables, name: str, values: Any, column: pd.Series) -> Contrast:
     """Return the contrast from the first of two values to the second, for the rows of `column`."""
     values = list(values) if isinstance(values, Iterable) else [values]
     if len(values) != 2 or values[0] == values[1]:
@@ -233,4 +235,6 @@ def _pair(name: str, values: Any, column: pd.Series) -> Contrast:
             f"found {values}."
         )
     low, high = values
-    return Contrast(name, f"{high} - {low}", constant(column, high), constant(column, low))
+    like = variables.template[name]
+    label = f"{high} - {low}"
+    return Contrast(name, label, constant(column, high, like), constant(column, low, like))

@@ -334,13 +334,15 @@ def _exchanged(variables: Variables, column: pd.Series) -> pd.Series:
     return column.iloc[source].set_axis(column.index)
 
 
-def constant(column: pd.Series, value: Any) -> pd.Series:
-    """Return a column of the same type and index in which every value is `value`."""
+def constant(column: pd.Series, value: Any, like: pd.Series) -> pd.Series:
+    """Return a column with the index of `column` in which every value is `value`.
+
+    Its type is that of `like`, a column of the fit, because a categorical column of new data may
+    lack the category `value`. Numbers have the type of `value`.
+    """
     import pandas as pd
 
-    dtype: Any = column.dtype
-    if has_numbers(column):
-        dtype = None
+    dtype: Any = None if has_numbers(like) else like.dtype
     return pd.Series(value, index=column.index, name=column.name, dtype=dtype)
 
 

@@ -19,6 +19,7 @@ from skmaxent._inference._goodness_of_fit import (
     with_equal_ties,
 )
 from skmaxent._input._arguments import check_choice, check_count
+from skmaxent._leverage._influence import sums_of_others
 from skmaxent._typing import Array
 
 if TYPE_CHECKING:
@@ -95,10 +96,10 @@ def score_decomposition(
     _check_bins(n_bins, strategy)
     counted = outcomes.counts > 0.0
     P, T, w = outcomes.probabilities[counted], outcomes.shares[counted], outcomes.counts[counted]
-    rows = []
+    rows, others = [], sums_of_others(P)
     for k in range(len(classes)):
         bins = bins_of(P[:, k], w, n_bins, strategy)
-        event = np.column_stack([P[:, k], 1.0 - P[:, k]])
+        event = np.column_stack([P[:, k], others[:, k]])
         happened = np.column_stack([T[:, k], 1.0 - T[:, k]])
         parts = _parts(event, happened, w, bins, score)
         # The squares for "occurs" and "does not occur" are equal, and the Brier score of a class

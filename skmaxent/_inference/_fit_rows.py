@@ -416,8 +416,8 @@ def _fill_probabilities(context: KernelContext, P: Array) -> tuple[Array]:
 
     The result stands for no sum: `map_reduce` expects one.
     """
-    model, at = context.likelihood, slice(context.block.start, context.block.stop)
-    P[at] = np.asarray(on_host(model.outcomes(context.probabilities)), float).T
+    at = slice(context.block.start, context.block.stop)
+    P[at] = np.asarray(on_host(context.probabilities_of_outcomes()), float).T
     return (np.zeros(()),)
 
 

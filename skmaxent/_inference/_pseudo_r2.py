@@ -37,5 +37,5 @@ def _sums(context: KernelContext) -> tuple[Array, Array, Array, Array]:
     model = context.likelihood
     weights = np.asarray(on_host(context.weights), float)
     y = np.asarray(on_host(model.outcomes(model.dense_targets(context.block.targets))), float)
-    P = np.asarray(on_host(model.outcomes(context.probabilities)), float)
+    P = np.asarray(on_host(context.probabilities_of_outcomes()), float)
     return (y * P) @ weights, y @ weights, P @ weights, weights.sum()

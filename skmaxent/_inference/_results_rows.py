@@ -151,6 +151,8 @@ class RowMethods(ResultsState):
             )
         self._validity.check_independent_rows(f"{what} need")
         terms = self._names.terms(features, with_intercept=False)
+        if not terms:
+            raise ValueError("null_feature_test tests features, and the model has none.")
         several = [name for name, positions in terms if len(positions) > 1]
         if several:
             raise ValueError(

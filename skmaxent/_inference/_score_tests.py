@@ -67,6 +67,8 @@ def read_columns(X: Any) -> tuple[Array, list[str]]:
             f"{columns.shape}."
         )
     columns = columns[:, None] if columns.ndim == 1 else columns
+    if not columns.shape[1]:
+        raise ValueError("X has no columns: expected a column for each feature to test.")
     if not np.isfinite(columns).all():
         raise ValueError("X contains NaN or infinity; expected finite numbers.")
     return columns, _frames.default_names(columns.shape[1]).tolist() if names is None else names

@@ -42,16 +42,15 @@ class Residuals:
     def deviance_of_classes(self) -> Array:
         """Deviance residuals of each class against all others, (n_samples, n_classes)."""
         t, p = self.shares, self.probabilities
-        others = p.sum(axis=1, keepdims=True) - p
         with np.errstate(divide="ignore"):
-            deviance = _relative_entropy(t, p) + _relative_entropy(1.0 - t, others)
+            deviance = _relative_entropy(t, p) + _relative_entropy(1.0 - t, sums_of_others(p))
         return np.asarray(np.sign(t - p) * np.sqrt(2.0 * self.size[:, None] * deviance))
 
     @property
     def pearson_of_classes(self) -> Array:
         """Pearson residuals of each class against all others, (n_samples, n_classes)."""
         t, p = self.shares, self.probabilities
-        variance = p * (p.sum(axis=1, keepdims=True) - p)
+        variance = p * sums_of_others(p)
         with np.errstate(divide="ignore", invalid="ignore"):
             residual = (t - p) * np.sqrt(self.size[:, None] / variance)
         return np.asarray(np.where(t == p, 0.0, residual))
@@ -70,6 +69,16 @@ class Residuals:
         with np.errstate(divide="ignore", invalid="ignore"):
             terms = np.where(t == p, 0.0, np.square(t - p) / p)
         return np.asarray(np.sqrt(self.size * terms.sum(axis=1)))
+
+
+def sums_of_others(p: Array) -> Array:
+    """Return for each class the sum of the probabilities of the others, (n_samples, n_classes).
+
+    It is 1 - p, with all digits also where p rounds to one.
+    """
+    is_top = p > 0.5
+    of_top = np.where(is_top, 0.0, p).sum(axis=1, keepdims=True)
+    return np.where(is_top, of_top, p.sum(axis=1, keepdims=True) - p)
 
 
 def _relative_entropy(t: Array, p: Array) -> Array:

@@ -155,6 +155,18 @@ class KernelContext:
             residuals = np.where(is_top, absent - complements, residuals)
         return residuals
 
+    def probabilities_of_outcomes(self) -> Array:
+        """Return the probabilities of all outcomes, as `Likelihood.outcomes` orders them.
+
+        If logits are not coupled, 1 - p comes from the negative logit: where p rounds to one, the
+        difference would have no digits.
+        """
+        if self.likelihood.is_coupled:
+            return self.likelihood.outcomes(self.probabilities)
+        absent = -self.logits()
+        self.likelihood.probabilities(absent)
+        return np.concatenate([absent, self.probabilities])
+
     @cached_property
     def rows(self) -> Array:
         """The transposed standardised rows, float64 (n_features + 1, rows); see Standardisation.

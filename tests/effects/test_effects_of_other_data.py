@@ -203,3 +203,21 @@ def test_contrasts_are_not_for_slopes():
     results = MaxentClassifier(C=np.inf).fit(X, np.arange(40) % 2).infer(X, np.arange(40) % 2)
     with pytest.raises(TypeError, match=r"variables of slopes must be names .* \['a'\]"):
         results.slopes({"a": "sd"})
+
+
+@pytest.mark.parametrize("results_of", ["fit", "pickle"])
+def test_new_categories_may_lack_a_level_that_is_compared(results_of):
+    """The level became a missing value: its comparison was zero, or an error."""
+    unknown = OneHotEncoder(drop="first", handle_unknown="ignore")
+    encode = make_column_transformer((unknown, ["g"]), ("passthrough", ["a"]))
+    model = make_pipeline(encode, MaxentClassifier(**ML)).fit(X, Y)
+    results = infer(model, X, Y)
+    if results_of == "pickle":
+        results = pickle.loads(pickle.dumps(results))
+    rows = X[X["g"] != "w"].head(5)
+    of_text = results.comparisons({"g": ["u", "w"]}, rows)
+    high, low = (model.predict_proba(rows.assign(g=level)) for level in "wu")
+    np.testing.assert_allclose(of_text["estimate"], (high - low).ravel(), atol=1e-12)
+    assert np.abs(of_text["estimate"]).max() > 0.01
+    of_categories = results.comparisons({"g": ["u", "w"]}, rows.astype({"g": "category"}))
+    pd.testing.assert_frame_equal(of_categories, of_text)

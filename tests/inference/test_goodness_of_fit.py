@@ -350,3 +350,29 @@ def test_rounding_does_not_divide_rows_with_equal_probabilities(strategy):
     assert fagerland_hosmer(Outcomes(rounded, shares, np.ones(400)), 0, 10)["n_groups"].iloc[0] == (
         len(groups)
     )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_with_nearly_certain_classes_have_exact_scores(dtype):
+    """1 - p was zero for the first of two classes: scores were infinite, and Pearson's X² NaN."""
+    rng = np.random.default_rng(0)
+    rows, offset = rng.normal(size=(60, 1)).astype(dtype), np.zeros(60)
+    y = (rows[:, 0] + rng.logistic(size=60) > 0).astype(int)
+    offset[:3], y[:3] = 45.0, [0, 1, 1]
+    fit = MaxentClassifier(C=np.inf, tol=1e-10).fit(rows, y, offset=offset)
+    results = fit.infer(rows, y, offset=offset)
+    z = rows[:, 0].astype(float) * results.coef[0, 0] + results.coef[0, 1] + offset
+    # The exact formulas: p of the observed class is 1/(1 + exp(m)) for m = -z or z.
+    m = np.where(y == 1, -z, z)
+    score, rtol = np.logaddexp(0.0, m).mean(), 1e-9 if dtype is np.float64 else 1e-4
+    for name in (0, 1, "all"):
+        found = results.score_decomposition("log").loc[name, "score"]
+        np.testing.assert_allclose(found, score, rtol=rtol)
+    found = results.goodness_of_fit("deviance")["chi2"].iloc[0]
+    np.testing.assert_allclose(found, 120 * score, rtol=rtol)
+    found = results.goodness_of_fit("pearson")["chi2"].iloc[0]
+    np.testing.assert_allclose(found, np.exp(m).sum(), rtol=rtol)
+    residuals = results.diagnostics(max_refits=0).iloc[0]
+    for name, size in (("pearson", np.exp(m[0] / 2)), ("deviance", np.sqrt(2 * m[0]))):
+        found = residuals[f"{name}_residual_of"].to_numpy(float)
+        np.testing.assert_allclose(found, [size, -size], rtol=10 * rtol)

@@ -248,3 +248,9 @@ def test_labels_have_the_log_odds_of_their_shares():
     model = MultilabelMaxentClassifier().fit(NONE, Y)
     share = Y.mean()
     np.testing.assert_allclose(model.intercept_, np.log(share / (1 - share)), rtol=1e-8)
+
+
+def test_null_features_need_features(null):
+    """The error was one of SciPy's: ufunc 'isnan' not supported for the input types."""
+    with pytest.raises(ValueError, match="the model has none"):
+        null.null_feature_test()

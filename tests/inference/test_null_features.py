@@ -110,6 +110,8 @@ def test_fits_that_the_theory_does_not_cover_are_refused():
         results.null_feature_test("z")
     with pytest.raises(ValueError, match="no features of the model"):
         results.null_feature_test("Intercept")
+    with pytest.raises(ValueError, match="X has no columns"):
+        results.score_test(X[:, :0])
     with pytest.raises(ValueError, match=r"C=np\.inf"):
         MaxentClassifier(C=1.0).fit(X, y).infer(X, y).null_feature_test()
     reduced = MaxentClassifier(C=np.inf, bias_reduction="jeffreys").fit(X, y)
