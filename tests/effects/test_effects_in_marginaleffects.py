@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.beps import ORACLES
+from scipy.stats import norm, t
 from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures
@@ -42,7 +43,7 @@ def results(data):
 
 
 def compare(table, name, errors):
-    """Estimates to 1e-7, standard errors to what the reference has of them."""
+    """Estimates to 1e-7, the other columns to what the reference has of standard errors."""
     expected = pd.DataFrame(EXPECTED[name]).rename(
         columns={"term": "variable", "group": "class", "std_error": "std_err", "rowid": "row"}
     )
@@ -55,6 +56,17 @@ def compare(table, name, errors):
     assert found[keys].values.tolist() == expected[keys].values.tolist()
     np.testing.assert_allclose(found["estimate"], expected["estimate"], rtol=1e-7)
     np.testing.assert_allclose(found["std_err"], expected["std_err"], rtol=errors)
+    # Their distribution is Student's t with the residual degrees of freedom, 944 - 48.
+    half = (
+        norm.ppf(0.975) / t.ppf(0.975, 896) * 0.5 * (expected["conf_high"] - expected["conf_low"])
+    )
+    for column, sign in (("lower", -1.0), ("upper", 1.0)):
+        difference = np.abs(found[column] - (expected["estimate"] + sign * half))
+        assert (difference <= 2.0 * errors * expected["std_err"] + 1e-9).all(), column
+    if "z" in found and name != "avg_ratio":  # they test whether a ratio is 0
+        np.testing.assert_allclose(found["z"], expected["statistic"], rtol=errors, atol=1e-6)
+        p_value = 2.0 * norm.sf(np.abs(expected["statistic"]))
+        np.testing.assert_allclose(found["p_value"], p_value, rtol=100.0 * errors, atol=errors)
 
 
 def test_average_predictions(results):
@@ -109,6 +121,6 @@ def test_an_equation_between_estimates(results):
     expected = EXPECTED["hyp"]
     a, b = order[pairs[0]], order[pairs[7]]
     found = results.average_predictions(by="young", hypothesis=f"b{a} = b{b}")
-    found = results.average_predictions(by="young", hypothesis=f"b{a} = b{b}")
     assert found["estimate"][0] == pytest.approx(expected["estimate"][0], rel=1e-7)
     assert found["std_err"][0] == pytest.approx(expected["std_error"][0], rel=1e-6)
+    assert found["z"][0] == pytest.approx(expected["statistic"][0], rel=1e-6)
