@@ -1,8 +1,9 @@
 """Every number that a user can print has a test against an outside truth.
 
 An outside truth is R, Stata, statsmodels, scikit-learn, marginaleffects, mpmath, finite differences
-or brute force, and no other method of this package. `TRUTHS` has the test of each public function
-and of each member of a public class that returns or contains numbers.
+or brute force, and no other method of this package. `TRUTHS` has the tests of each public function
+and of each member of a public class that returns or contains numbers. Where a member has several
+tests, they are of different columns or options.
 """
 
 import ast
@@ -43,7 +44,9 @@ STATA = "inference/test_stata_results.py::test_"
 BEPS = "inference/test_inference_beps.py::test_"
 BRUTE = "inference/test_figures_by_brute_force.py::test_"
 TABLES = "inference/test_tables_of_statsmodels.py::test_"
+COLUMNS = "inference/test_columns_of_tables.py::test_"
 EFFECTS = "effects/test_effects_in_marginaleffects.py::test_"
+DELTA = "effects/test_delta_method.py::test_"
 DRAWN = "plotting/test_display_data.py::test_"
 PATHS = "model_selection/test_paths_by_brute_force.py::test_"
 REFITS = "leverage/test_refits_of_scikit_learn.py::test_"
@@ -97,6 +100,24 @@ TRUTHS = {
     TABLES + "counts": "InferenceResults n_obs n_parameters n_columns n_groups optimality_gap",
     TABLES + "bootstrap_samples_are_fits_of_scikit_learn": """InferenceResults replicates
         replicate_counts covariance""",
+    COLUMNS + "adjusted_p_values_are_of_all_slopes": "InferenceResults summary",
+    COLUMNS + "odds_ratios_of_two_classes_are_those_of_statsmodels": """InferenceResults summary
+        conf_int""",
+    COLUMNS + "marginal_effects_have_the_columns_of_statsmodels": """InferenceResults
+        marginal_effects""",
+    COLUMNS + "few_clusters_have_quantiles_of_students_t": """InferenceResults hypotheses
+        marginal_effects summary""",
+    COLUMNS + "walds_tests_are_quadratic_forms": """InferenceResults combine_test equality_test
+        linear_test wald_test""",
+    COLUMNS + "walds_anova_is_a_difference_of_quadratic_forms": "InferenceResults anova",
+    COLUMNS + "p_values_of_iia_are_those_of_chi_squared": "InferenceResults iia_test",
+    COLUMNS + "cells_have_p_values_and_a_share_of_small_counts": """InferenceResults
+        goodness_of_fit""",
+    COLUMNS + "parts_of_scores_are_scores_of_recalibrated_probabilities": """InferenceResults
+        score_decomposition""",
+    COLUMNS + "calibration_in_bins_of_equal_width": "InferenceResults calibration",
+    "inference/test_few_clusters.py::test_webbs_weights_have_six_values": """
+        InferenceResults wild_bootstrap_test""",
     "inference/test_terms_and_hypotheses.py::test_anova_of_beps_is_that_of_r": """
         InferenceResults anova""",
     "inference/test_terms_and_hypotheses.py::test_linear_hypotheses_are_those_of_r": """
@@ -135,9 +156,18 @@ TRUTHS = {
     EFFECTS + "average_predictions": "InferenceResults average_predictions",
     EFFECTS + "predictions_of_rows_and_at_the_mean": "InferenceResults predictions",
     EFFECTS + "average_comparisons_of_all_variables": "InferenceResults average_comparisons",
-    "effects/test_delta_method.py::test_comparisons_of_rows": "InferenceResults comparisons",
+    DELTA + "comparisons_of_rows": "InferenceResults comparisons",
+    DELTA + "comparisons_of_a_factor": "InferenceResults average_comparisons",
+    DELTA + "pairs_of_levels": "InferenceResults average_comparisons",
+    DELTA + "simulated_intervals_are_quantiles_over_drawn_coefficients": """
+        InferenceResults average_comparisons""",
+    DELTA + "intervals_of_log_odds": "InferenceResults predictions",
+    DELTA + "functions_of_average_predictions": "InferenceResults average_predictions",
+    DELTA + "few_clusters_have_statistics_of_students_t": """InferenceResults average_comparisons
+        average_predictions average_slopes""",
     EFFECTS + "average_slopes": "InferenceResults average_slopes",
-    "effects/test_delta_method.py::test_slopes": "InferenceResults slopes",
+    DELTA + "slopes": "InferenceResults average_slopes",
+    EFFECTS + "slopes_of_rows_and_at_the_mean": "InferenceResults slopes",
     "effects/test_effects_in_r.py::test_effects_at_means_of_the_design": "datagrid",
     "leverage/test_influence.py::test_two_classes_have_the_influence_of_statsmodels": """
         InferenceResults diagnostics dfbetas""",
@@ -214,12 +244,11 @@ def functions_of(path):
 
 
 def test_every_public_number_has_a_truth():
-    listed = [name for text in TRUTHS.values() for name in names_in(text)]
-    assert len(listed) == len(set(listed))
+    listed = {name for text in TRUTHS.values() for name in names_in(text)}
     others = set(names_in(WITHOUT_NUMBERS))
-    assert not others & set(listed)
+    assert not others & listed
     public = set().union(*map(public_members, skmaxent.__all__))
-    assert public - others - set(listed) == set()
+    assert public - others - listed == set()
     assert others.union(listed) - public == set()
 
 

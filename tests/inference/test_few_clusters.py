@@ -196,6 +196,22 @@ def test_the_wild_bootstrap_is_that_of_the_formula():
     assert again.equals(same)
 
 
+def test_webbs_weights_have_six_values():
+    """All patterns of the weights of five clusters, of which the bootstrap draws some."""
+    X, y, _, groups = three_classes()
+    y, groups = (y == 1).astype(int), groups % 5
+    a = influences(X, y, groups, 0, 0.3)
+    sizes = np.sqrt([0.5, 1.0, 1.5])
+    parts = a * np.array(list(itertools.product([*sizes, *-sizes], repeat=5)))
+    spread = ((parts - parts.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+    observed = a.sum() ** 2 / ((a - a.mean()) ** 2).sum()
+    expected = np.mean(parts.sum(axis=1) ** 2 / spread >= observed - 1e-9)
+    found = EXACT.fit(X, y).infer(X, y, cov_type="cluster", groups=groups)
+    options = {"n_bootstrap": 20_000, "weights": "webb", "random_state": 0}
+    table = found.wild_bootstrap_test("x0 = 0.3", **options)
+    assert table["p_value"].iloc[0] == pytest.approx(expected, abs=0.015)  # four standard errors
+
+
 def test_the_wild_bootstrap_tests_hypotheses_of_several_classes():
     """The statistic does not depend on the coding of the classes or the units of the columns."""
     X, y, w, groups = three_classes()
