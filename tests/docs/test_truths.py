@@ -167,7 +167,7 @@ TRUTHS = {
         average_predictions average_slopes""",
     EFFECTS + "average_slopes": "InferenceResults average_slopes",
     DELTA + "slopes": "InferenceResults average_slopes",
-    EFFECTS + "slopes_of_rows_and_at_the_mean": "InferenceResults slopes",
+    DELTA + "slopes_of_rows": "InferenceResults slopes",
     "effects/test_effects_in_r.py::test_effects_at_means_of_the_design": "datagrid",
     "leverage/test_influence.py::test_two_classes_have_the_influence_of_statsmodels": """
         InferenceResults diagnostics dfbetas""",
