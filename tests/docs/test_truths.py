@@ -160,7 +160,7 @@ TRUTHS = {
     DELTA + "comparisons_of_a_factor": "InferenceResults average_comparisons",
     DELTA + "pairs_of_levels": "InferenceResults average_comparisons",
     DELTA + "simulated_intervals_are_quantiles_over_drawn_coefficients": """
-        InferenceResults average_comparisons""",
+        InferenceResults comparisons""",
     DELTA + "intervals_of_log_odds": "InferenceResults predictions",
     DELTA + "functions_of_average_predictions": "InferenceResults average_predictions",
     DELTA + "few_clusters_have_statistics_of_students_t": """InferenceResults average_comparisons
