@@ -101,7 +101,7 @@ def test_cross_validation_is_that_of_the_minima_for_each_fold(selection):
     clf = MaxentClassifierCV(
         Cs=Cs, l1_ratios=ratios, cv=folds, cv_tol=0.0, tol=1e-9, selection=selection
     ).fit(X, Y)
-    scores = np.empty((3, 2, 4))
+    scores, sizes = np.empty((2, 3, 2, 4))
     for i, (train, test) in enumerate(folds.split(X, Y)):
         weights = np.isin(np.arange(120), train).astype(float)
         for m, ratio in enumerate(ratios):
@@ -109,6 +109,7 @@ def test_cross_validation_is_that_of_the_minima_for_each_fold(selection):
                 B = smallest(C, ratio, weights)
                 P = np.exp(log_softmax(D[test] @ B.T, axis=1))
                 scores[i, m, j] = -log_loss(Y[test], P)
+                sizes[i, m, j] = B[:, :5].any(axis=0).sum()
                 found = clf.coefs_paths_[i, m, j]
                 np.testing.assert_allclose(centred(found[:, :5], found[:, 5]), B, atol=1e-5)
     np.testing.assert_allclose(clf.scores_, scores, atol=1e-6)
@@ -145,4 +146,9 @@ def test_cross_validation_is_that_of_the_minima_for_each_fold(selection):
     table = clf.cv_results_frame()
     np.testing.assert_allclose(table["mean_score"], mean.ravel(), atol=1e-6)
     np.testing.assert_allclose(table["standard_error"], errors.ravel(), atol=1e-6)
-    assert table.loc[table["chosen"], "C"].tolist() == [Cs[j]]
+    np.testing.assert_allclose(table["n_features"], sizes.mean(axis=0).ravel())
+    for i in range(3):
+        np.testing.assert_allclose(table[f"split{i}_score"], scores[i].ravel(), atol=1e-6)
+    np.testing.assert_array_equal(table["l1_ratio"], np.repeat(ratios, 4))
+    np.testing.assert_array_equal(table["C"], Cs * 2)
+    assert table.loc[table["chosen"], ["l1_ratio", "C"]].to_numpy().tolist() == [[ratios[m], Cs[j]]]
