@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skmaxent._existence import MOST_COLUMNS, Aliased, aliased_columns
 from skmaxent._input._penalty_terms import refuse_beyond_range
 from skmaxent._input._settings import Settings
-from skmaxent._input._training_data import TrainingData
+from skmaxent._input._training_data import LARGEST_SCALE, SMALLEST_SCALE, TrainingData
 from skmaxent._model._prediction import absent_logit
 from skmaxent._objective._likelihood import Likelihood
 from skmaxent._objective._moments import Moments
@@ -348,8 +348,16 @@ def _strength_of(
     """Return alpha, or 1/(C S) with S = scale * total_weight; 1 for the settings of a path.
 
     `unit` is the penalty of strength one. Warns if its product with the result exceeds `STRONGEST`.
+    Raises ValueError if `scale` is at a limit of its range, because the largest weight is beyond.
     """
     if settings.alpha is None:
+        if np.inf != settings.C and not SMALLEST_SCALE < scale < LARGEST_SCALE:
+            raise ValueError(
+                f"sample_weight, times counts and class_weight, is {scale:g} or beyond; expected a "
+                f"largest weight between {SMALLEST_SCALE:g} and {LARGEST_SCALE:g}, because C times "
+                "the sum of the weights would overflow or vanish: divide sample_weight by its "
+                "mean, and multiply C by this mean."
+            )
         if settings.C is None:
             return 1.0
         return float(_strengths(np.array([settings.C]), unit, scale, total_weight)[0])
@@ -367,9 +375,9 @@ def _strengths(C: Array, unit: PenaltyTerms, scale: float, total_weight: float) 
 
     `unit` is the penalty of strength one. Warns if its product with a result exceeds `STRONGEST`.
     """
-    with np.errstate(divide="ignore"):
-        inverse = np.minimum(1.0 / C, 1.0 / LEAST_STRENGTH)
-    strengths = np.minimum(inverse / scale / total_weight, LARGEST_TERM)  # inf times 0 is NaN
+    with np.errstate(divide="ignore", over="ignore"):
+        inverse = np.minimum(1.0 / (C * scale), 1.0 / LEAST_STRENGTH)
+    strengths = np.minimum(inverse / total_weight, LARGEST_TERM)
     least = float(np.min(C))
     largest = (unit.l1 + unit.ridge) * float(strengths.max())
     if least < 1.0 / STRONGEST and (largest > STRONGEST).any():

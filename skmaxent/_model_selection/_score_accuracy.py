@@ -76,7 +76,7 @@ class HeldOutRows:
         if observed.codes is None:
             shares = observed.table[self._row, self._code]
         if weights is not None:
-            shares = shares * weights[self._row]
+            shares = shares * (weights / max(float(weights.max()), 1e-300))[self._row]
         self._shares = shares / shares.sum()
         # The share of each observation in its class, (n_observed, n_classes).
         of_class = self._shares[:, None] * (self._code[:, None] == np.arange(self._code.max() + 1))

@@ -1,6 +1,7 @@
 """Fits whose optimum lies where rounding hides it: outliers, float32, uneven weights, offsets."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from scipy.special import expit, logsumexp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from skmaxent import MaxentClassifier
+from skmaxent import MaxentClassifier, MaxentClassifierCV, maxent_path
 
 
 def mean_loss(clf, X, y):
@@ -131,6 +132,32 @@ def test_the_scale_of_weights_does_not_matter_without_penalty(scale, n_classes):
     one = MaxentClassifier(C=np.inf, tol=1e-8).fit(X, y, weights)
     other = MaxentClassifier(C=np.inf, tol=1e-8).fit(X, y, scale * weights)
     np.testing.assert_allclose(one.coef_, other.coef_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-299, 1e-290, 1e285, 1e299])
+def test_only_the_product_of_C_and_weights_matters(scale):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 3)), rng.integers(0, 3, 200)
+    weights = np.full(200, scale)
+    one, other = MaxentClassifier().fit(X, y), MaxentClassifier(C=1 / scale).fit(X, y, weights)
+    np.testing.assert_allclose(other.coef_, one.coef_, rtol=1e-6)
+    one, other = (maxent_path(X, y, Cs=4, sample_weight=w) for w in (np.ones(200), weights))
+    np.testing.assert_allclose(other.coefs, one.coefs, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(other.Cs * scale, one.Cs, rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [5e-324, 1e-305, 1e305, 1e306])
+def test_weights_whose_product_with_C_is_unknown_are_refused(scale):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 3)), rng.integers(0, 3, 60)
+    weights = np.full(60, scale)
+    for fit in (
+        MaxentClassifier().fit,
+        MaxentClassifierCV(Cs=3, cv=3).fit,
+        partial(maxent_path, Cs=3),
+    ):
+        with pytest.raises(ValueError, match="sample_weight, times counts and class_weight, is"):
+            fit(X, y, sample_weight=weights)
 
 
 @pytest.mark.parametrize("seed", range(5))
