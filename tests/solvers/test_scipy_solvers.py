@@ -94,7 +94,7 @@ def test_in_every_storage(n_classes, name, solver, small_blocks):
     labels = Y % n_classes
     stored = STORED[name](X)
     expected = MaxentClassifier(tol=1e-8).fit(np.asarray(X, stored.dtype).astype(float), labels)
-    found = MaxentClassifier(tol=1e-8, solver=solver).fit(stored, labels)
+    found = MaxentClassifier(tol=1e-8, solver=solver, max_iter=1000).fit(stored, labels)
     assert found.coef_.dtype == stored.dtype
     assert_same(found, expected, 1e-5 if name == "float32" else 1e-6)
 
@@ -103,7 +103,7 @@ def test_in_every_storage(n_classes, name, solver, small_blocks):
 def test_from_a_memory_map(solver, tmp_path):
     np.save(tmp_path / "X.npy", X)
     stored = np.load(tmp_path / "X.npy", mmap_mode="r")
-    options = {"tol": 1e-8, "solver": solver}
+    options = {"tol": 1e-8, "solver": solver, "max_iter": 1000}
     assert_same(MaxentClassifier(**options).fit(stored, Y), MaxentClassifier(**options).fit(X, Y))
 
 
@@ -335,7 +335,9 @@ def test_weights_are_repeated_rows_to_many_digits_at_a_small_tol(check, solver):
 def test_classes_of_weight_zero(solver):
     weights = np.where(Y == 1, 0.0, 1.0)
     expected = MaxentClassifier(tol=1e-8).fit(X, Y, weights)
-    assert_same(MaxentClassifier(tol=1e-8, solver=solver).fit(X, Y, weights), expected, 1e-6)
+    assert_same(
+        MaxentClassifier(tol=1e-8, solver=solver, max_iter=1000).fit(X, Y, weights), expected, 1e-6
+    )
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -424,7 +426,7 @@ def test_many_sparse_features_take_a_diagonal():
     labels = (data[:, :3].toarray().sum(axis=1) > 0).astype(int) + rng.integers(0, 2, 300)
     expected = MaxentClassifier(tol=1e-8).fit(data, labels)
     for solver in SOLVERS:
-        found = MaxentClassifier(tol=1e-8, solver=solver).fit(data, labels)
+        found = MaxentClassifier(tol=1e-8, solver=solver, max_iter=1000).fit(data, labels)
         assert_same(found, expected)
     blocks = RowBlocks(data, labels, n_logits=3)
     terms = PenaltyTerms(np.zeros((1, 2500)), np.full((1, 2500), 0.01))
