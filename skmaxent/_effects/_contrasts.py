@@ -162,8 +162,7 @@ def _named_contrast_of_numbers(
     ends = data.quantile([0.25, 0.75]) if kind == "iqr" else data.agg(["min", "max"])
     low, high = map(float, ends)
     label = "Q3 - Q1" if kind == "iqr" else "max - min"
-    like = variables.template[name]
-    return Contrast(name, label, constant(column, high, like), constant(column, low, like))
+    return _between(variables, name, label, (low, high), column)
 
 
 def _contrasts_of_levels(
@@ -235,6 +234,12 @@ def _pair(variables: Variables, name: str, values: Any, column: pd.Series) -> Co
             f"found {values}."
         )
     low, high = values
-    like = variables.template[name]
-    label = f"{high} - {low}"
-    return Contrast(name, label, constant(column, high, like), constant(column, low, like))
+    return _between(variables, name, f"{high} - {low}", (low, high), column)
+
+
+def _between(
+    variables: Variables, name: str, label: str, values: tuple[Any, Any], column: pd.Series
+) -> Contrast:
+    """Return the contrast from the first of two values to the second, which has a label."""
+    low, high = (constant(column, value, variables.template[name]) for value in values)
+    return Contrast(name, label, high, low)

@@ -26,6 +26,7 @@ import numpy as np
 from scipy import sparse
 
 from skmaxent._input._observations import Observations
+from skmaxent._input._validation import divided_by_largest
 from skmaxent._model._prediction import log_softmax
 from skmaxent._model_selection._maxent_path import MaxentPath
 from skmaxent._model_selection._path_nodes import PathNodes
@@ -76,7 +77,7 @@ class HeldOutRows:
         if observed.codes is None:
             shares = observed.table[self._row, self._code]
         if weights is not None:
-            shares = shares * (weights / max(float(weights.max()), 1e-300))[self._row]
+            shares = shares * divided_by_largest(weights)[self._row]
         self._shares = shares / shares.sum()
         # The share of each observation in its class, (n_observed, n_classes).
         of_class = self._shares[:, None] * (self._code[:, None] == np.arange(self._code.max() + 1))

@@ -147,25 +147,29 @@ class KernelContext:
             others = np.where(is_top, 0.0, residuals)
             residuals = np.where(is_top, -others.sum(axis=0), residuals)
         elif (self.probabilities > NEARLY_SURE).any():
-            # p - t is (1 - t) - (1 - p), and 1 - p comes from the negative logit.
-            complements = -self.logits().astype(np.float64)
-            self.likelihood.probabilities(complements)
+            complements = self._complements()
             absent = np.ones_like(complements)
             self.likelihood.subtract_targets(absent, self.block.targets)
-            residuals = np.where(is_top, absent - complements, residuals)
+            residuals = np.where(is_top, absent - complements, residuals)  # (1 - t) - (1 - p)
         return residuals
 
-    def probabilities_of_outcomes(self) -> Array:
-        """Return the probabilities of all outcomes, as `Likelihood.outcomes` orders them.
+    def _complements(self) -> Array:
+        """Return 1 - p of logits that are not coupled, float64 (n_logits, rows).
 
-        If logits are not coupled, 1 - p comes from the negative logit: where p rounds to one, the
-        difference would have no digits.
+        It comes from the negative logits: where p rounds to one, the difference would have no
+        digits.
         """
+        complements = -self.logits().astype(np.float64)
+        self.likelihood.probabilities(complements)
+        return complements
+
+    def probabilities_of_outcomes(self) -> Array:
+        """Return the probabilities of all outcomes, as `Likelihood.outcomes` orders them."""
         if self.likelihood.is_coupled:
             return self.likelihood.outcomes(self.probabilities)
-        absent = -self.logits()
-        self.likelihood.probabilities(absent)
-        return np.concatenate([absent, self.probabilities])
+        return np.concatenate(
+            [self._complements().astype(self.probabilities.dtype), self.probabilities]
+        )
 
     @cached_property
     def rows(self) -> Array:

@@ -97,6 +97,16 @@ def test_kind_rows_and_features(seed):
     assert set(np.flatnonzero(moved)) == features
 
 
+def check_a_column_of_three_rows_of_one_class():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(5000, 5))
+    X[:, 2] = np.arange(5000) < 3
+    y = (0.5 * X @ rng.normal(size=(5, 3)) + rng.gumbel(size=(5000, 3))).argmax(axis=1)
+    y[:3] = 1
+    found = detect_separation(X, y)
+    assert (found.kind, found.features, found.classes) == ("quasi-complete", ["x2"], [1])
+
+
 def test_an_optimum_needs_no_linear_program(monkeypatch):
     def unexpected(*args, **kwargs):
         raise AssertionError("a linear program")
@@ -121,13 +131,7 @@ def test_programs_that_do_not_end_at_tight_tolerances_end_at_a_looser_one(monkey
         return linprog(cost, options=options, **rest)
 
     monkeypatch.setattr(_linear_programs, "linprog", unending)
-    rng = np.random.default_rng(1)
-    X = rng.normal(size=(5000, 5))
-    X[:, 2] = np.arange(5000) < 3
-    y = (0.5 * X @ rng.normal(size=(5, 3)) + rng.gumbel(size=(5000, 3))).argmax(axis=1)
-    y[:3] = 1
-    found = detect_separation(X, y)
-    assert (found.kind, found.features, found.classes) == ("quasi-complete", ["x2"], [1])
+    check_a_column_of_three_rows_of_one_class()
     # A maximum of zero at the looser tolerance proves nothing.
     A = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
     assert _linear_programs._maximiser(np.ones(2), A, (-1.0, 1.0)) is None
@@ -142,13 +146,7 @@ def test_few_rows_are_in_the_linear_programs(monkeypatch):
         return linprog(cost, A_ub=A_ub, **options)
 
     monkeypatch.setattr(_linear_programs, "linprog", counted)
-    rng = np.random.default_rng(1)
-    X = rng.normal(size=(5000, 5))
-    X[:, 2] = np.arange(5000) < 3
-    y = (0.5 * X @ rng.normal(size=(5, 3)) + rng.gumbel(size=(5000, 3))).argmax(axis=1)
-    y[:3] = 1
-    found = detect_separation(X, y)
-    assert (found.kind, found.features, found.classes) == ("quasi-complete", ["x2"], [1])
+    check_a_column_of_three_rows_of_one_class()
     assert max(sizes, default=0) < 5000
 
 
